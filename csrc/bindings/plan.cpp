@@ -1,0 +1,369 @@
+// fusednet._native.Plan: a description in, slices of an epoch run with the GIL released.
+#include "../plan/plan.h"
+
+#include <pybind11/stl.h>
+
+#include "arrays.h"
+#include "names.h"
+#include "register.h"
+
+namespace fusednet::bindings {
+namespace {
+
+ActivationSpec activation_spec(const py::dict& d) {
+    ActivationSpec spec;
+    const auto name = d["name"].cast<std::string>();
+    const auto params = d["params"].cast<std::vector<double>>();
+    spec.softmax = name == "softmax";
+    if (!spec.softmax) spec.kind = row_of<Activation>("Plan", "activation", activation_names, name);
+    for (size_t i = 0; i < params.size() && i < 2; ++i) spec.params.p[i] = params[i];
+    return spec;
+}
+
+LayerSpec layer_spec(const py::dict& d) {
+    LayerSpec spec{};
+    const auto kind = d["kind"].cast<std::string>();
+    spec.name = d["name"].cast<std::string>();
+    if (d.contains("trainable")) spec.trainable = d["trainable"].cast<bool>();
+    if (kind == "dense") {
+        spec.kind = LayerSpec::Kind::dense;
+        spec.units = d["units"].cast<Index>();
+        spec.use_bias = d["use_bias"].cast<bool>();
+        spec.activation = activation_spec(d["activation"]);
+        if (spec.units < 1)
+            Argument{"Plan", "units"}.bad_value("at least 1 in layer '" + spec.name + "'", std::to_string(spec.units));
+    } else if (kind == "batch_normalization") {
+        spec.kind = LayerSpec::Kind::batch_normalization;
+        spec.momentum = d["momentum"].cast<double>();
+        spec.epsilon = d["epsilon"].cast<double>();
+        spec.center = d["center"].cast<bool>();
+        spec.scale = d["scale"].cast<bool>();
+    } else if (kind == "activation") {
+        spec.kind = LayerSpec::Kind::activation;
+        spec.activation = activation_spec(d["activation"]);
+    } else {
+        Argument{"Plan", "kind"}.bad_value("one of dense, batch_normalization, activation", "'" + kind + "'");
+    }
+    return spec;
+}
+
+LossSpec loss_spec(const py::dict& d) {
+    auto name = d["name"].cast<std::string>();
+    LossSpec spec{};
+    spec.labels = name == "sparse_categorical_crossentropy";
+    if (spec.labels || name == "categorical_crossentropy") name = "crossentropy";
+    spec.kind = row_of<Loss>("Plan", "loss", loss_names, name);
+    spec.from_logits = d["from_logits"].cast<bool>();
+    const auto reduction = d["reduction"].cast<std::string>();
+    spec.mean = reduction == "sum_over_batch_size";
+    if (!spec.mean && reduction != "sum")
+        Argument{"Plan", "reduction"}.bad_value("one of sum, sum_over_batch_size", "'" + reduction + "'");
+    return spec;
+}
+
+double or_none(const py::object& value) { return value.is_none() ? OptimizerSpec::none : value.cast<double>(); }
+
+OptimizerSpec optimizer_spec(const py::dict& d) {
+    OptimizerSpec spec;
+    const auto name = d["name"].cast<std::string>();
+    spec.kind = row_of<Optimizer>("Plan", "optimizer", optimizer_names, name);
+    spec.hyper = d["hyper"].cast<std::vector<double>>();
+    spec.clip_value = or_none(d["clipvalue"]);
+    spec.clip_norm = or_none(d["clipnorm"]);
+    spec.global_clip_norm = or_none(d["global_clipnorm"]);
+    spec.slot_names = optimizer_slots(spec.kind);
+    spec.slots = int(spec.slot_names.size());
+    const size_t wanted = optimizer_hyper(spec.kind).size();
+    if (spec.hyper.size() != wanted)
+        Argument{"Plan", "hyper"}.bad_value(std::to_string(wanted) + " values for " + name,
+                                            std::to_string(spec.hyper.size()));
+    return spec;
+}
+
+PlanSpec plan_spec(const py::dict& d) {
+    PlanSpec spec;
+    const auto dtype = d["dtype"].cast<std::string>();
+    spec.float64 = dtype == "float64";
+    if (!spec.float64 && dtype != "float32")
+        Argument{"Plan", "dtype"}.bad_value("float32 or float64", "'" + dtype + "'");
+    spec.batch = d["batch"].cast<Index>();
+    spec.features = d["features"].cast<Index>();
+    if (spec.batch < 1) Argument{"Plan", "batch"}.bad_value("at least 1", std::to_string(spec.batch));
+    if (spec.features < 1) Argument{"Plan", "features"}.bad_value("at least 1", std::to_string(spec.features));
+    spec.input_gradient = d.contains("input_gradient") && d["input_gradient"].cast<bool>();
+    for (const py::handle layer : d["layers"]) spec.layers.push_back(layer_spec(py::reinterpret_borrow<py::dict>(layer)));
+    if (d.contains("loss") && !d["loss"].is_none()) {
+        spec.has_loss = true;
+        spec.loss = loss_spec(d["loss"]);
+    }
+    if (d.contains("optimizer") && !d["optimizer"].is_none()) {
+        if (!spec.has_loss) throw py::value_error("[Plan] 'optimizer' expects a loss beside it, got none");
+        spec.has_optimizer = true;
+        spec.optimizer = optimizer_spec(d["optimizer"]);
+    }
+    return spec;
+}
+
+class PyPlan {
+public:
+    explicit PyPlan(const py::dict& config) {
+        PlanSpec spec = plan_spec(config);
+        if (!spec.float64) used_table();
+        plan_ = make_plan(std::move(spec));
+    }
+
+    PlanBase& plan() const { return *plan_; }
+    const PlanSpec& spec() const { return plan_->spec(); }
+    py::dtype dtype() const { return spec().float64 ? py::dtype::of<double>() : py::dtype::of<float>(); }
+
+    std::vector<Index> shape_of(const std::string& name) const {
+        for (const TensorInfo& info : plan_->tensors()) {
+            if (info.name == name) return info.shape;
+            for (const std::string& slot : info.slots)
+                if (slot == name) return info.shape;
+        }
+        std::string known;
+        for (const TensorInfo& info : plan_->tensors()) known += (known.empty() ? "" : ", ") + info.name;
+        throw py::key_error("[Plan] expects one of " + known + ", got '" + name + "'");
+    }
+
+    py::array get(const std::string& name, bool gradient) const {
+        py::array out(dtype(), shape_of(name));
+        if (!plan_->read(name, gradient, out.mutable_data()))
+            throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
+        return out;
+    }
+
+    void set(const std::string& name, const py::array& value, bool gradient) {
+        const std::vector<Index> shape = shape_of(name);
+        if (!value.dtype().is(dtype())) Argument{"Plan", name.c_str()}.bad_dtype(std::string(py::str(dtype())), value);
+        if (std::vector<Index>(value.shape(), value.shape() + value.ndim()) != shape)
+            Argument{"Plan", name.c_str()}.bad_shape(std::string(py::str(py::tuple(py::cast(shape)))), value);
+        const py::array packed = py::array::ensure(value, py::array::c_style);
+        if (!plan_->write(name, gradient, packed.data()))
+            throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
+    }
+
+    Targets targets(const char* op, const py::array& y, Index rows) const {
+        need_loss(op);
+        Targets targets;
+        if (!spec().loss.labels) {
+            targets.values = samples(op, "y", y, rows, plan_->outputs());
+            return targets;
+        }
+        const Argument argument{op, "y"};
+        if (!has_type<int32_t>(y)) argument.bad_dtype("int32 labels", y);
+        if (y.ndim() != 1 || y.shape(0) != rows) argument.bad_shape("(" + std::to_string(rows) + ",)", y);
+        check_layout(argument, y, false);
+        targets.labels = static_cast<const int32_t*>(y.data());
+        for (Index i = 0; i < rows; ++i)
+            if (targets.labels[i] < 0 || targets.labels[i] >= plan_->outputs())
+                argument.bad_value("labels from 0 to " + std::to_string(plan_->outputs() - 1),
+                                   std::to_string(targets.labels[i]) + " in row " + std::to_string(i));
+        return targets;
+    }
+
+    const int64_t* order(const char* op, const py::object& order, Index begin, Index end, Index rows) const {
+        if (order.is_none()) {
+            check_range(op, begin, end, rows);
+            return nullptr;
+        }
+        const auto a = py::cast<py::array>(order);
+        const Argument argument{op, "order"};
+        if (!has_type<int64_t>(a)) argument.bad_dtype("int64", a);
+        if (a.ndim() != 1) argument.bad_shape("(n,)", a);
+        check_layout(argument, a, false);
+        check_range(op, begin, end, a.shape(0));
+        const auto* values = static_cast<const int64_t*>(a.data());
+        for (Index i = begin; i < end; ++i)
+            if (values[i] < 0 || values[i] >= rows)
+                argument.bad_value("rows from 0 to " + std::to_string(rows - 1), std::to_string(values[i]));
+        return values;
+    }
+
+    void check_range(const char* op, Index begin, Index end, Index count) const {
+        if (begin < 0 || begin > end || end > count)
+            Argument{op, "begin, end"}.bad_value("0 <= begin <= end <= " + std::to_string(count),
+                                                 std::to_string(begin) + ", " + std::to_string(end));
+    }
+    void check_batch(const char* op, Index rows) const {
+        if (rows < 1 || rows > spec().batch)
+            Argument{op, "batch"}.bad_value("1 to " + std::to_string(spec().batch) + " rows", std::to_string(rows));
+    }
+    void need_loss(const char* op) const {
+        if (!spec().has_loss) throw py::value_error("[" + std::string(op) + "] expects a plan with a loss");
+    }
+    void need_optimizer(const char* op) const {
+        if (!spec().has_optimizer) throw py::value_error("[" + std::string(op) + "] expects a plan with an optimizer");
+    }
+
+private:
+    std::unique_ptr<PlanBase> plan_;
+};
+
+py::dict result_dict(const Result& r) {
+    constexpr const char* status[] = {"ok", "loss", "gradient"};
+    py::dict d;
+    d["next"] = r.next;
+    d["steps"] = r.steps;
+    d["loss"] = r.loss;
+    d["loss_weighted"] = r.weighted_loss;
+    d["correct"] = r.correct;
+    d["samples"] = r.samples;
+    d["status"] = status[int(r.status)];
+    d["bad"] = r.bad;
+    d["value"] = r.value;
+    d["norm"] = r.norm;
+    return d;
+}
+
+py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::object& order, Index begin, Index end,
+               Index batch, double budget_ms) {
+    self.need_optimizer("train");
+    const Rows rows = samples("train", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("train", y, x.shape(0));
+    self.check_batch("train", batch);
+    const int64_t* indices = self.order("train", order, begin, end, x.shape(0));
+    const py::gil_scoped_release release;
+    const Result result = self.plan().train(rows, targets, indices, begin, end, batch, budget_ms);
+    const py::gil_scoped_acquire acquire;
+    return result_dict(result);
+}
+
+py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
+                  bool training) {
+    const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("evaluate", y, x.shape(0));
+    self.check_range("evaluate", begin, end, x.shape(0));
+    const py::gil_scoped_release release;
+    const Result result = self.plan().evaluate(rows, targets, begin, end, budget_ms, training);
+    const py::gil_scoped_acquire acquire;
+    return result_dict(result);
+}
+
+Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begin, Index end, double budget_ms) {
+    const Rows rows = samples("predict", "x", x, any_size, self.spec().features);
+    self.check_range("predict", begin, end, x.shape(0));
+    if (out.ndim() != 2) Argument{"predict", "out"}.bad_shape("(n, " + std::to_string(self.plan().outputs()) + ")", out);
+    if (self.spec().float64)
+        output<double>("predict", "out", out, x.shape(0), self.plan().outputs());
+    else
+        output<float>("predict", "out", out, x.shape(0), self.plan().outputs());
+    void* data = const_cast<void*>(out.data());
+    const Index row_bytes = out.strides(0);
+    const py::gil_scoped_release release;
+    return self.plan().predict(rows, data, row_bytes, begin, end, budget_ms);
+}
+
+py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y, const py::object& input_gradient) {
+    const Rows rows = samples("compute_gradients", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("compute_gradients", y, x.shape(0));
+    self.check_batch("compute_gradients", x.shape(0));
+    void* out = nullptr;
+    if (!input_gradient.is_none()) {
+        if (!self.spec().input_gradient)
+            throw py::value_error("[compute_gradients] 'input_gradient' expects a plan made with input_gradient");
+        const auto a = py::cast<py::array>(input_gradient);
+        const auto check = [&](auto zero) {
+            const auto v = output<decltype(zero)>("compute_gradients", "input_gradient", a, x.shape(0),
+                                                  self.spec().features);
+            if (v.ld != self.spec().features) Argument{"compute_gradients", "input_gradient"}.bad_shape("contiguous", a);
+            return static_cast<void*>(v.data);
+        };
+        out = self.spec().float64 ? check(double()) : check(float());
+    }
+    const Index n = x.shape(0);
+    const py::gil_scoped_release release;
+    const Result result = self.plan().compute_gradients(rows, targets, n, out);
+    const py::gil_scoped_acquire acquire;
+    return result_dict(result);
+}
+
+py::dict apply_gradients(PyPlan& self) {
+    self.need_optimizer("apply_gradients");
+    const py::gil_scoped_release release;
+    const Result result = self.plan().apply_gradients();
+    const py::gil_scoped_acquire acquire;
+    return result_dict(result);
+}
+
+py::array differences(PyPlan& self, const py::array& x, const py::array& y, const std::optional<std::string>& name,
+                      const py::array& indices, double step, double budget_ms) {
+    const char* op = "differences";
+    const Rows rows = samples(op, "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets(op, y, x.shape(0));
+    self.check_batch(op, x.shape(0));
+    Index size = x.shape(0) * self.spec().features;
+    if (name) {
+        size = 1;
+        for (const Index n : self.shape_of(*name)) size *= n;
+    }
+    const int64_t* at = nullptr;
+    const Argument argument{op, "indices"};
+    if (!has_type<int64_t>(indices)) argument.bad_dtype("int64", indices);
+    if (indices.ndim() != 1) argument.bad_shape("(n,)", indices);
+    check_layout(argument, indices, false);
+    at = static_cast<const int64_t*>(indices.data());
+    const Index count = indices.shape(0);
+    for (Index i = 0; i < count; ++i)
+        if (at[i] < 0 || at[i] >= size) argument.bad_value("0 to " + std::to_string(size - 1), std::to_string(at[i]));
+    std::vector<double> out(size_t(count) * 2);
+    const Index n = x.shape(0);
+    Index done = 0;
+    {
+        const py::gil_scoped_release release;
+        done = self.plan().differences(rows, targets, n, name ? &*name : nullptr, at, count, step, budget_ms, out.data());
+    }
+    return py::array_t<double>(std::vector<Index>{done, 2}, out.data());
+}
+
+py::list tensors(const PyPlan& self) {
+    py::list list;
+    for (const TensorInfo& info : self.plan().tensors()) {
+        py::dict d;
+        d["name"] = info.name;
+        d["layer"] = info.layer;
+        d["role"] = info.role;
+        d["shape"] = py::tuple(py::cast(info.shape));
+        d["trainable"] = info.trainable;
+        d["slots"] = info.slots;
+        list.append(d);
+    }
+    return list;
+}
+
+}  // namespace
+
+void register_plan(py::module_& m) {
+    py::class_<PyPlan>(m, "Plan", py::is_final(), "A network compiled to fused steps over one block of memory.")
+        .def(py::init<const py::dict&>(), py::arg("config"))
+        .def_property_readonly("dtype", [](const PyPlan& p) { return p.spec().float64 ? "float64" : "float32"; })
+        .def_property_readonly("batch", [](const PyPlan& p) { return p.spec().batch; })
+        .def_property_readonly("features", [](const PyPlan& p) { return p.spec().features; })
+        .def_property_readonly("outputs", [](const PyPlan& p) { return p.plan().outputs(); })
+        .def_property_readonly("nbytes", [](const PyPlan& p) { return p.plan().nbytes(); })
+        .def_property("step", [](const PyPlan& p) { return p.plan().step; },
+                      [](PyPlan& p, int64_t value) { p.plan().step = value; })
+        .def_property("learning_rate", [](const PyPlan& p) { return p.plan().learning_rate; },
+                      [](PyPlan& p, double value) { p.plan().learning_rate = value; })
+        .def("describe", [](const PyPlan& p) { return p.plan().describe(); })
+        .def("__str__", [](const PyPlan& p) { return p.plan().describe(); })
+        .def("tensors", &tensors)
+        .def("get", [](const PyPlan& p, const std::string& name) { return p.get(name, false); }, py::arg("name"))
+        .def("set", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, false); },
+             py::arg("name"), py::arg("value"))
+        .def("gradient", [](const PyPlan& p, const std::string& name) { return p.get(name, true); }, py::arg("name"))
+        .def("set_gradient", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, true); },
+             py::arg("name"), py::arg("value"))
+        .def("train", &train, py::arg("x"), py::arg("y"), py::arg("order"), py::arg("begin"), py::arg("end"),
+             py::arg("batch"), py::arg("budget_ms"))
+        .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"))
+        .def("apply_gradients", &apply_gradients)
+        .def("evaluate", &evaluate, py::arg("x"), py::arg("y"), py::arg("begin"), py::arg("end"), py::arg("budget_ms"),
+             py::arg("training"))
+        .def("predict", &predict, py::arg("x"), py::arg("out"), py::arg("begin"), py::arg("end"), py::arg("budget_ms"))
+        .def("differences", &differences, py::arg("x"), py::arg("y"), py::arg("name"), py::arg("indices"),
+             py::arg("step"), py::arg("budget_ms"));
+}
+
+}  // namespace fusednet::bindings

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "../base/table.h"
+
+namespace fusednet::bindings {
+
+void register_info(pybind11::module_& m);
+void register_plan(pybind11::module_& m);
+void register_ops(pybind11::module_& m);
+
+// The row's slots and hyper-parameters (learning rate first), in order.
+std::vector<std::string> optimizer_slots(Optimizer row);
+std::vector<std::string> optimizer_hyper(Optimizer row);
+
+}  // namespace fusednet::bindings

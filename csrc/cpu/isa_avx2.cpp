@@ -1,0 +1,16 @@
+#include <immintrin.h>
+
+#include "target.h"
+
+namespace fusednet::avx2 {
+
+#include "vec_avx2.h"
+
+#include "math.h"
+
+#include "kernels.h"
+
+extern const Table<T> table;
+constinit const Table<T> table = make_table("avx2");
+
+}  // namespace fusednet::avx2

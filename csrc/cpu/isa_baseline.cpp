@@ -1,0 +1,18 @@
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+#include "target.h"
+
+namespace fusednet::baseline {
+
+#include "vec_baseline.h"
+
+#include "math.h"
+
+#include "kernels.h"
+
+extern const Table<T> table;
+constinit const Table<T> table = make_table("baseline");
+
+}  // namespace fusednet::baseline

@@ -1,0 +1,48 @@
+// Every kernel of one instruction set and the table that lists them. Included inside the set's namespace, after its
+// vec_<isa>.h and its mathematical functions.
+
+#include "../formulas/activations.h"
+#include "../formulas/losses.h"
+#include "../formulas/optimizers.h"
+
+#include "loops.h"
+
+#include "kernels_elementwise.h"
+
+#include "kernels_batchnorm.h"
+#include "kernels_data.h"
+#include "kernels_loss.h"
+#include "kernels_optimizer.h"
+
+#include "gemm.h"
+
+#define FUSEDNET_ACTIVATION_FORWARD(name, Struct, ...) activation_forward<Struct<V>>,
+#define FUSEDNET_ACTIVATION_BACKWARD(name, Struct, ...) activation_backward<Struct<V>>,
+#define FUSEDNET_BATCHNORM_FORWARD(name, Struct, ...) batchnorm_forward<Struct<V>>,
+#define FUSEDNET_BATCHNORM_BACKWARD(name, Struct, ...) batchnorm_backward<Struct<V>>,
+#define FUSEDNET_ELEMENT_LOSS(name, Struct, ...) element_loss<Struct<V>>,
+#define FUSEDNET_ROW_LOSS(name, ...) name,
+#define FUSEDNET_UPDATE(name, Struct, ...) optimizer_update<Struct<V>>,
+
+constexpr Table<T> make_table(const char* name) noexcept {
+    return {
+        .name = name,
+        .lanes = int(lanes),
+        .gemm = gemm,
+        .activation_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_ACTIVATION_FORWARD)},
+        .activation_backward = {FUSEDNET_ACTIVATIONS(FUSEDNET_ACTIVATION_BACKWARD)},
+        .softmax_forward = softmax_forward,
+        .softmax_backward = softmax_backward,
+        .batchnorm_statistics = batchnorm_statistics,
+        .batchnorm_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_FORWARD)},
+        .batchnorm_backward = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_BACKWARD)},
+        .moving_average = moving_average,
+        .column_sums = column_sums,
+        .loss = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ELEMENT_LOSS) FUSEDNET_ROW_LOSSES(FUSEDNET_ROW_LOSS)},
+        .accuracy = accuracy,
+        .optimizer_update = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATE)},
+        .squared_norm = squared_norm,
+        .gather = {gather<uint8_t>, gather<float>, gather<double>},
+        .first_nonfinite_row = first_nonfinite_row,
+    };
+}

@@ -1,0 +1,174 @@
+// Batch normalization over the rows of a batch, and sums down columns. Sums run in T over a chunk of rows, then join in
+// float64: neither the number of rows nor a large mean costs digits.
+
+constexpr Index chunk = 64;
+
+template <Index count, class P>
+FUSEDNET_INLINE Index columns(Vectors<count>, P part) {
+    return (count - 1) * lanes + width(part);
+}
+
+// T sums of one chunk added to their float64 totals.
+template <Index count>
+FUSEDNET_INLINE void join(double* total, const V (&sum)[count]) {
+    T s[count * lanes];
+    for (Index v = 0; v < count; ++v) store(s + v * lanes, sum[v]);
+    for (Index l = 0; l < count * lanes; ++l) total[l] += double(s[l]);
+}
+
+// Only the last of a group's vectors can be partial, and then it is the only one.
+inline void column_sums(Index rows, Index cols, View<const T> x, T* sums) noexcept {
+    for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        constexpr Index count = decltype(vectors)::count;
+        double total[count * lanes] = {};
+        for (Index first = 0; first < rows; first += chunk) {
+            const Index end = rows - first < chunk ? rows : first + chunk;
+            V sum[count];
+            for (V& s : sum) s = V(0);
+            for (Index i = first; i < end; ++i)
+                for (Index v = 0; v < count; ++v) sum[v] = sum[v] + load(x.row(i) + j + v * lanes, part);
+            join(total, sum);
+        }
+        for (Index l = 0; l < columns(vectors, part); ++l) sums[j + l] = static_cast<T>(total[l]);
+    });
+}
+
+// A chunk's deviations are taken from its own rounded mean; the sum of them puts the rounding right.
+inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
+    for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        constexpr Index count = decltype(vectors)::count;
+        double mean[count * lanes] = {}, squares[count * lanes] = {};
+        for (Index first = 0; first < a.rows; first += chunk) {
+            const Index end = a.rows - first < chunk ? a.rows : first + chunk;
+            V center[count], sum[count], square[count];
+            for (V& c : center) c = V(0);
+            for (Index i = first; i < end; ++i)
+                for (Index v = 0; v < count; ++v) center[v] = center[v] + load(a.x.row(i) + j + v * lanes, part);
+            for (Index v = 0; v < count; ++v) {
+                center[v] = center[v] / V(double(end - first));
+                sum[v] = square[v] = V(0);
+            }
+            for (Index i = first; i < end; ++i)
+                for (Index v = 0; v < count; ++v) {
+                    const V d = load(a.x.row(i) + j + v * lanes, part) - center[v];
+                    sum[v] = sum[v] + d;
+                    square[v] = fma(d, d, square[v]);
+                }
+            T c[count * lanes], s[count * lanes], q[count * lanes];
+            for (Index v = 0; v < count; ++v) {
+                store(c + v * lanes, center[v]);
+                store(s + v * lanes, sum[v]);
+                store(q + v * lanes, square[v]);
+            }
+            // Chan, Golub and LeVeque 1979, eq. 2.1
+            const double n = double(end - first), share = n / double(end);
+            for (Index l = 0; l < count * lanes; ++l) {
+                const double delta = double(c[l]) + double(s[l]) / n - mean[l];
+                mean[l] += delta * share;
+                squares[l] += double(q[l]) - double(s[l]) * double(s[l]) / n + delta * delta * share * double(first);
+            }
+        }
+        const double n = a.rows > 0 ? double(a.rows) : 1.0;
+        for (Index l = 0; l < columns(vectors, part); ++l) {
+            a.mean[j + l] = static_cast<T>(mean[l]);
+            a.variance[j + l] = static_cast<T>(squares[l] > 0 ? squares[l] / n : squares[l] * 0);
+        }
+    });
+}
+
+// One vector of columns: x hat = (x - mean) inverse, u = (x - mean) scale + beta.
+struct Normalized {
+    V mean, inverse, scale, beta;
+};
+
+template <class Args, class P>
+FUSEDNET_INLINE Normalized normalized(const Args& a, Index j, P part) {
+    const V inverse = V(1) / sqrt(load(a.variance + j, part) + V(a.epsilon));
+    return {load(a.mean + j, part), inverse, a.gamma ? inverse * load(a.gamma + j, part) : inverse,
+            a.beta ? load(a.beta + j, part) : V(0)};
+}
+
+template <class F>
+void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
+    constexpr Index block = 16 * lanes;  // columns whose constants are computed once and stay in the first-level cache
+    const F f(a.params);
+    for (Index start = 0; start < a.cols; start += block) {
+        const Index cols = a.cols - start < block ? a.cols - start : block;
+        alignas(64) T mean[block], scale[block], beta[block];
+        for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+            const Normalized n = normalized(a, start + j, part);
+            store(mean + j, n.mean);
+            store(scale + j, n.scale);
+            store(beta + j, n.beta);
+        });
+        for (Index i = 0; i < a.rows; ++i) {
+            const T* x = a.x.row(i) + start;
+            T* y = a.y.row(i) + start;
+            for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+                const V u = fma(load(x + j, part) - load(mean + j), load(scale + j), load(beta + j));
+                store(y + j, f.value(u), part);
+            });
+        }
+    }
+}
+
+// With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)).
+// Columns outermost: what the two passes share stays in registers and nothing is allocated.
+template <class F>
+void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
+    const F f(a.params);
+    const double n = a.rows > 0 ? double(a.rows) : 1.0;
+    const bool sums = a.training || a.dgamma || a.dbeta;
+    for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        constexpr Index count = decltype(vectors)::count;
+        Normalized norm[count];
+        for (Index v = 0; v < count; ++v) norm[v] = normalized(a, j + v * lanes, part);
+        const auto gradient = [&](Index i, Index v, V centered) FUSEDNET_INLINE_LAMBDA {
+            const Index col = j + v * lanes;
+            const V dy = load(a.dy.row(i) + col, part);
+            if constexpr (!F::reads_saved) return dy * f.derivative(dy);
+            if constexpr (F::from_output) return dy * f.derivative(load(a.saved.row(i) + col, part));
+            return dy * f.derivative(fma(centered, norm[v].scale, norm[v].beta));
+        };
+        const auto centered = [&](Index i, Index v) FUSEDNET_INLINE_LAMBDA {
+            return load(a.x.row(i) + j + v * lanes, part) - norm[v].mean;
+        };
+
+        double total[count * lanes] = {}, product[count * lanes] = {};
+        for (Index first = 0; sums && first < a.rows; first += chunk) {
+            const Index end = a.rows - first < chunk ? a.rows : first + chunk;
+            V sum[count], dot[count];
+            for (Index v = 0; v < count; ++v) sum[v] = dot[v] = V(0);
+            for (Index i = first; i < end; ++i)
+                for (Index v = 0; v < count; ++v) {
+                    const V d = centered(i, v), du = gradient(i, v, d);
+                    sum[v] = sum[v] + du;
+                    dot[v] = fma(du, d * norm[v].inverse, dot[v]);
+                }
+            join(total, sum);
+            join(product, dot);
+        }
+        for (Index l = 0; l < columns(vectors, part); ++l) {
+            if (a.dbeta) a.dbeta[j + l] = static_cast<T>(total[l]);
+            if (a.dgamma) a.dgamma[j + l] = static_cast<T>(product[l]);
+        }
+
+        V mean_du[count], mean_dot[count];  // the latter times -inverse, to go with x - mean
+        for (Index v = 0; v < count; ++v) {
+            T du[lanes], dot[lanes];
+            for (Index l = 0; l < lanes; ++l) {
+                du[l] = static_cast<T>(total[v * lanes + l] / n);
+                dot[l] = static_cast<T>(-product[v * lanes + l] / n);
+            }
+            mean_du[v] = load(du);
+            mean_dot[v] = load(dot) * norm[v].inverse;
+        }
+        for (Index i = 0; i < a.rows; ++i)
+            for (Index v = 0; v < count; ++v) {
+                const V d = centered(i, v);
+                V du = gradient(i, v, d);
+                if (a.training) du = fma(d, mean_dot[v], du - mean_du[v]);
+                store(a.dx.row(i) + j + v * lanes, norm[v].scale * du, part);
+            }
+    });
+}

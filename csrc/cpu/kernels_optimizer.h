@@ -1,0 +1,30 @@
+// Parameter updates in place, and the norm that clipping needs.
+
+template <class O>
+void optimizer_update(const UpdateArgs<T>& a) noexcept {
+    const O optimizer(a.scalars);
+    const V scale(a.scale), lowest(-a.clip_value), highest(a.clip_value);
+    for_vectors(a.n, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        const V g = min(highest, max(lowest, load(a.g + j, part) * scale));  // this order passes NaN on
+        V w = load(a.w + j, part);
+        V slot[O::slots + 1];
+        for (int s = 0; s < O::slots; ++s) slot[s] = load(a.slot[s] + j, part);
+        optimizer.update(w, g, slot);
+        store(a.w + j, w, part);
+        for (int s = 0; s < O::slots; ++s) store(a.slot[s] + j, slot[s], part);
+    });
+}
+
+inline double squared_norm(Index rows, Index cols, View<const T> x) noexcept {
+    Accumulator sum[4];
+    for (Index i = 0; i < rows; ++i) {
+        const T* row = x.row(i);
+        Index j = 0;
+        for (; j + 4 * lanes <= cols; j += 4 * lanes)
+            for (int k = 0; k < 4; ++k) sum[k].add_square(load(row + j + k * lanes));
+        for_vectors(cols - j, [&](Index k, auto part) FUSEDNET_INLINE_LAMBDA {
+            sum[0].add_square(load(row + j + k, part));
+        });
+    }
+    return (sum[0].total() + sum[1].total()) + (sum[2].total() + sum[3].total());
+}

@@ -1,0 +1,50 @@
+// How kernels walk a row: whole vectors, then one partial vector that touches nothing beyond the row.
+
+struct Whole {};
+struct Part {
+    Index n;
+};
+
+FUSEDNET_INLINE V load(const T* p, Whole) { return load(p); }
+FUSEDNET_INLINE V load(const T* p, Part part) { return load(p, part.n); }
+FUSEDNET_INLINE void store(T* p, V v, Whole) { store(p, v); }
+FUSEDNET_INLINE void store(T* p, V v, Part part) { store(p, v, part.n); }
+// The lanes beyond the row become `rest`.
+FUSEDNET_INLINE V keep(V v, Whole, V) { return v; }
+FUSEDNET_INLINE V keep(V v, Part part, V rest) { return select(first_lanes(part.n), v, rest); }
+FUSEDNET_INLINE Index width(Whole) { return lanes; }
+FUSEDNET_INLINE Index width(Part part) { return part.n; }
+
+template <class F>
+FUSEDNET_INLINE void for_vectors(Index cols, F f) {
+    Index j = 0;
+    for (; j + lanes <= cols; j += lanes) f(j, Whole{});
+    if constexpr (lanes > 1)
+        if (j < cols) f(j, Part{cols - j});
+}
+
+template <Index n>
+struct Vectors {
+    static constexpr Index count = n;
+};
+
+// Several vector columns at once, then fewer, so that sums down the rows have independent additions in flight.
+constexpr Index group = lanes == 1 ? 8 : 4;
+
+template <Index count = group, class F>
+FUSEDNET_INLINE void for_groups(Index cols, const F& f, Index j = 0) {
+    for (; j + count * lanes <= cols; j += count * lanes) f(Vectors<count>{}, j, Whole{});
+    if constexpr (count > 1)
+        for_groups<count / 2>(cols, f, j);
+    else if constexpr (lanes > 1)
+        if (j < cols) f(Vectors<1>{}, j, Part{cols - j});
+}
+
+// Rows without a gap between them are one long row: short rows then waste no lanes.
+template <class... Views>
+FUSEDNET_INLINE void flatten(Index& rows, Index& cols, const Views&... views) {
+    if (((views.ld == cols) && ...)) {
+        cols *= rows;
+        rows = 1;
+    }
+}

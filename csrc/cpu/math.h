@@ -1,0 +1,108 @@
+// float32 exp, expm1, log, log1p, tanh and sigmoid over the primitives of vec_<isa>.h: at most 1 ULP from exact for every
+// float, with or without fused multiply-add. What a rounding loses is kept as a second, small term.
+// Coefficients: weighted minimax fits of (exp(r) - 1 - r) / r^2 and (log(1 + f) - f + f^2 / 2) / f^3.
+
+// x = n ln 2 + r with |r| <= ln(2) / 2, and exp(x) = 2^n (1 + r + tail). Wants |n| < 2^9.
+struct ReducedExp {
+    V n, r, tail;
+};
+
+FUSEDNET_INLINE ReducedExp reduce_exp(V x) {
+    const V n = round(x * V(1.4426950408889634));
+    const V high = fma(n, V(-0.693359375), x);  // exact: the constant has 9 bits
+    const V low = n * V(-2.12194440054690583e-4);
+    const V r = high - low;
+    const V lost = (high - r) - low;
+    V q = fma(r, V(0.0013814539989360534), V(0.008368745116347998));
+    q = fma(q, r, V(0.041668390787358865));
+    q = fma(q, r, V(0.16666520398962495));
+    q = fma(q, r, V(0.4999999343211059));
+    return {n, r, fma(r * r, q, lost)};
+}
+
+FUSEDNET_INLINE V vexp(V x) {
+    const auto [n, r, tail] = reduce_exp(min(V(89), max(V(-104), x)));  // 0 and inf lie within; NaN passes
+    const V sum = V(1) + r;
+    return ldexp(sum + (((V(1) - sum) + r) + tail), n);
+}
+
+FUSEDNET_INLINE V vexpm1(V x) {
+    const auto [n, r, tail] = reduce_exp(min(V(89), max(V(-18), x)));
+    const V scale = pow2(n - V(1));  // half of 2^n, which may be out of range
+    const V whole = scale - V(0.5), part = scale * r;
+    const V sum = whole + part;
+    const V half = sum + (((whole - sum) + part) + scale * tail);
+    return select(abs(x) < V(0x1p-25), x, half + half);  // keeps the sign of 0 and denormals
+}
+
+// (high + low) / (d_high + d_low), rounded nearly once.
+FUSEDNET_INLINE V divide(V high, V low, V d_high, V d_low) {
+    const V inverse = V(1) / d_high;
+    const V q = high * inverse;
+    return fma(residual(high, q, d_high) + (low - q * d_low), inverse, q);
+}
+
+// -(z / (z + 2)) for z = expm1(-2 |x|).
+FUSEDNET_INLINE V vtanh(V x) {
+    const V magnitude = abs(x);
+    const auto [n, r, tail] = reduce_exp(V(-2) * min(V(10), magnitude));
+    const V scale = pow2(n);
+    const V whole = scale - V(1), part = scale * r;
+    const V z = whole + part, z_low = ((whole - z) + part) + scale * tail;
+    const V d = V(2) + z, d_low = ((V(2) - d) + z) + z_low;
+    const V y = divide(-z, -z_low, d, d_low);
+    return select(magnitude < V(0x1p-13), x, copysign(y, x));
+}
+
+// e / (1 + e) for x < 0, 1 / (1 + e) else, with e = exp(-|x|) = 2^n (e_high + e_low).
+FUSEDNET_INLINE V vsigmoid(V x) {
+    const auto [n, r, tail] = reduce_exp(-min(V(104), abs(x)));
+    const V e_high = V(1) + r, e_low = ((V(1) - e_high) + r) + tail;
+    const V scale = pow2(max(V(-126), n));
+    const V e = scale * e_high;
+    const V d = V(1) + e, d_low = ((V(1) - d) + e) + scale * e_low;
+    const M negative = x < V(0);
+    const V y = divide(select(negative, e_high, V(1)), select(negative, e_low, V(0)), d, d_low);
+    return ldexp(y, select(negative, n, V(0)));
+}
+
+// exponent * ln 2 + log(1 + f) + low
+FUSEDNET_INLINE V sum_log(V exponent, V f, V low) {
+    V p = fma(f, V(0.067477308165534), V(-0.1167751578099377));
+    p = fma(p, f, V(0.11888696760266695));
+    p = fma(p, f, V(-0.12405340095041076));
+    p = fma(p, f, V(0.14219453070681354));
+    p = fma(p, f, V(-0.16668005184843385));
+    p = fma(p, f, V(0.20002123457822202));
+    p = fma(p, f, V(-0.2500000951266502));
+    p = fma(p, f, V(0.3333331254109798));
+    const V square = f * f;
+    const V rest = fma(f * square, p, fma(exponent, V(-2.12194440054690583e-4), low));
+    return fma(exponent, V(0.693359375), f + fma(V(-0.5), square, rest));
+}
+
+// y where x is positive and finite, x itself at inf and NaN, -inf at 0, NaN below.
+FUSEDNET_INLINE V log_limits(V x, V y) {
+    const V infinity(__builtin_inf());
+    const V edge = select(x == V(0), -infinity, select(x < V(0), V(__builtin_nan("")), x));
+    return select(x > V(0), select(x < infinity, y, x), edge);
+}
+
+FUSEDNET_INLINE V vlog(V x) {
+    const M small = x < V(0x1p-126);
+    V exponent;
+    const V m = split(select(small, x * V(0x1p23), x), exponent);
+    exponent = exponent - select(small, V(23), V(0));
+    return log_limits(x, sum_log(exponent, m - V(1), V(0)));
+}
+
+FUSEDNET_INLINE V vlog1p(V x) {
+    const V one = V(1), u = one + x, back = u - one;
+    const V lost = (one - (u - back)) + (x - back);  // u + lost is 1 + x exactly
+    V exponent;
+    const V m = split(u, exponent), f = m - one;
+    const V low = lost * pow2(-min(V(126), exponent)) * (one - f);
+    const M near = exponent == V(0);  // there x itself is f
+    const V y = sum_log(exponent, select(near, x, f), select(near, V(0), low));
+    return select(abs(x) < V(0x1p-25), x, log_limits(u, y));
+}

@@ -1,0 +1,36 @@
+// A small pool of threads. Work is a number of tasks that depend on the shape alone; which thread takes which task
+// changes nothing in the result. Workers spin briefly between jobs, then park.
+#pragma once
+
+#include "../base/table.h"
+
+namespace fusednet {
+
+// task(context, i, scratch): scratch holds scratch_bytes of the thread that runs it, 64-byte aligned.
+using Task = void (*)(void* context, Index i, void* scratch);
+constexpr Index scratch_bytes = gemm_scratch * Index(sizeof(double));
+
+// How many threads a job may use. Default: FUSEDNET_NUM_THREADS, else OMP_NUM_THREADS, within the CPU affinity and
+// the cgroup's quota.
+int get_num_threads() noexcept;
+void set_num_threads(int count);
+constexpr int max_threads = 64;
+
+// Runs every task and returns when all are done. One job at a time has the workers; a second caller meanwhile runs
+// its own tasks alone. flush_denormals holds for the tasks only.
+void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept;
+
+// Denormals count as zero, in this thread, until the guard's end.
+class FlushDenormals {
+public:
+    explicit FlushDenormals(bool enable) noexcept;
+    ~FlushDenormals();
+    FlushDenormals(const FlushDenormals&) = delete;
+    FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+private:
+    bool enabled_;
+    uint64_t saved_ = 0;
+};
+
+}  // namespace fusednet

@@ -1,0 +1,77 @@
+// Sixteen floats: AVX-512 F, DQ, BW and VL.
+
+using T = float;
+using M = __mmask16;
+constexpr Index lanes = 16;
+
+struct V {
+    __m512 v;
+    V() = default;
+    FUSEDNET_MEMBER V(__m512 raw) : v(raw) {}
+    FUSEDNET_MEMBER explicit V(__m512i bits) : v(_mm512_castsi512_ps(bits)) {}
+    FUSEDNET_MEMBER explicit V(double x) : v(_mm512_set1_ps(static_cast<T>(x))) {}
+    FUSEDNET_MEMBER __m512i bits() const { return _mm512_castps_si512(v); }
+};
+
+FUSEDNET_INLINE M first_lanes(Index n) { return static_cast<M>((1u << n) - 1u); }
+FUSEDNET_INLINE V load(const T* p) { return _mm512_loadu_ps(p); }
+FUSEDNET_INLINE V load(const T* p, Index n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
+FUSEDNET_INLINE void store(T* p, V v) { _mm512_storeu_ps(p, v.v); }
+FUSEDNET_INLINE void store(T* p, V v, Index n) { _mm512_mask_storeu_ps(p, first_lanes(n), v.v); }
+FUSEDNET_INLINE V broadcast(T x) { return _mm512_set1_ps(x); }
+
+FUSEDNET_INLINE V operator+(V a, V b) { return _mm512_add_ps(a.v, b.v); }
+FUSEDNET_INLINE V operator-(V a, V b) { return _mm512_sub_ps(a.v, b.v); }
+FUSEDNET_INLINE V operator*(V a, V b) { return _mm512_mul_ps(a.v, b.v); }
+FUSEDNET_INLINE V operator/(V a, V b) { return _mm512_div_ps(a.v, b.v); }
+FUSEDNET_INLINE V operator-(V a) { return _mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f)); }
+FUSEDNET_INLINE M operator>(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+FUSEDNET_INLINE M operator>=(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
+FUSEDNET_INLINE M operator<(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+FUSEDNET_INLINE M operator<=(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
+FUSEDNET_INLINE M operator==(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
+
+FUSEDNET_INLINE V select(M m, V if_true, V if_false) { return _mm512_mask_blend_ps(m, if_false.v, if_true.v); }
+FUSEDNET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+// The second where either is NaN.
+FUSEDNET_INLINE V max(V a, V b) { return _mm512_max_ps(a.v, b.v); }
+FUSEDNET_INLINE V min(V a, V b) { return _mm512_min_ps(a.v, b.v); }
+FUSEDNET_INLINE V abs(V x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x.v); }
+FUSEDNET_INLINE V copysign(V magnitude, V sign) {
+    return _mm512_or_ps(abs(magnitude).v, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign.v));
+}
+FUSEDNET_INLINE V sqrt(V x) { return _mm512_sqrt_ps(x.v); }
+FUSEDNET_INLINE T reduce_add(V x) { return _mm512_reduce_add_ps(x.v); }
+FUSEDNET_INLINE T reduce_max(V x) { return _mm512_reduce_max_ps(x.v); }
+
+// What math.h is made of. pow2: 2^n, n a whole number in [-126, 127].
+FUSEDNET_INLINE V round(V x) {
+    return _mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+FUSEDNET_INLINE V pow2(V n) {
+    return V(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23));
+}
+FUSEDNET_INLINE V ldexp(V x, V n) { return _mm512_scalef_ps(x.v, n.v); }
+// x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
+FUSEDNET_INLINE V split(V x, V& exponent) {
+    const __m512i e = _mm512_srai_epi32(_mm512_sub_epi32(x.bits(), _mm512_set1_epi32(0x3f3504f3)), 23);
+    exponent = _mm512_cvtepi32_ps(e);
+    return V(_mm512_sub_epi32(x.bits(), _mm512_slli_epi32(e, 23)));
+}
+// a - b * c rounded once.
+FUSEDNET_INLINE V residual(V a, V b, V c) { return _mm512_fnmadd_ps(b.v, c.v, a.v); }
+
+struct Accumulator {
+    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
+    FUSEDNET_MEMBER void add(V x) {
+        low = _mm512_add_pd(low, _mm512_cvtps_pd(_mm512_castps512_ps256(x.v)));
+        high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1)));
+    }
+    FUSEDNET_MEMBER void add_square(V x) {
+        const __m512d l = _mm512_cvtps_pd(_mm512_castps512_ps256(x.v));
+        const __m512d h = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1));
+        low = _mm512_fmadd_pd(l, l, low);
+        high = _mm512_fmadd_pd(h, h, high);
+    }
+    FUSEDNET_MEMBER double total() const { return _mm512_reduce_add_pd(_mm512_add_pd(low, high)); }
+};

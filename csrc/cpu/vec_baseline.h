@@ -1,0 +1,111 @@
+// Four floats in the compilers' portable vectors: SSE2, NEON or whatever the machine has. No fused multiply-add.
+
+using T = float;
+constexpr Index lanes = 4;
+
+typedef float Floats __attribute__((vector_size(16)));
+typedef int32_t Ints __attribute__((vector_size(16)));
+typedef double Doubles __attribute__((vector_size(32)));
+
+struct M {
+    Ints m;
+};
+
+struct V {
+    Floats v;
+    V() = default;
+    FUSEDNET_MEMBER V(Floats raw) : v(raw) {}
+    FUSEDNET_MEMBER explicit V(Ints bits) : v((Floats)bits) {}
+    FUSEDNET_MEMBER explicit V(double x) {
+        const T f = static_cast<T>(x);
+        v = Floats{f, f, f, f};
+    }
+    FUSEDNET_MEMBER Ints bits() const { return (Ints)v; }
+};
+
+FUSEDNET_INLINE V load(const T* p) {
+    Floats v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+FUSEDNET_INLINE V load(const T* p, Index n) {
+    Floats v{};
+    for (Index i = 0; i < lanes; ++i)
+        if (i < n) v[i] = p[i];
+    return v;
+}
+FUSEDNET_INLINE void store(T* p, V v) { __builtin_memcpy(p, &v.v, sizeof v.v); }
+FUSEDNET_INLINE void store(T* p, V v, Index n) {
+    for (Index i = 0; i < lanes; ++i)
+        if (i < n) p[i] = v.v[i];
+}
+FUSEDNET_INLINE V broadcast(T x) { return Floats{x, x, x, x}; }
+FUSEDNET_INLINE M first_lanes(Index n) {
+    const int32_t limit = static_cast<int32_t>(n);
+    return {Ints{0, 1, 2, 3} < Ints{limit, limit, limit, limit}};
+}
+
+FUSEDNET_INLINE V operator+(V a, V b) { return a.v + b.v; }
+FUSEDNET_INLINE V operator-(V a, V b) { return a.v - b.v; }
+FUSEDNET_INLINE V operator*(V a, V b) { return a.v * b.v; }
+FUSEDNET_INLINE V operator/(V a, V b) { return a.v / b.v; }
+FUSEDNET_INLINE V operator-(V a) { return -a.v; }
+FUSEDNET_INLINE M operator>(V a, V b) { return {a.v > b.v}; }
+FUSEDNET_INLINE M operator>=(V a, V b) { return {a.v >= b.v}; }
+FUSEDNET_INLINE M operator<(V a, V b) { return {a.v < b.v}; }
+FUSEDNET_INLINE M operator<=(V a, V b) { return {a.v <= b.v}; }
+FUSEDNET_INLINE M operator==(V a, V b) { return {a.v == b.v}; }
+
+FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
+    return V((if_true.bits() & m.m) | (if_false.bits() & ~m.m));
+}
+FUSEDNET_INLINE V fma(V a, V b, V c) { return a * b + c; }
+// The second where either is NaN, as the x86 instructions.
+FUSEDNET_INLINE V max(V a, V b) { return a.v > b.v ? a.v : b.v; }
+FUSEDNET_INLINE V min(V a, V b) { return a.v < b.v ? a.v : b.v; }
+FUSEDNET_INLINE V abs(V x) { return V(x.bits() & INT32_MAX); }
+FUSEDNET_INLINE V copysign(V magnitude, V sign) {
+    return V((magnitude.bits() & INT32_MAX) | (sign.bits() & INT32_MIN));
+}
+FUSEDNET_INLINE V sqrt(V x) {
+#ifdef __SSE2__
+    return (Floats)_mm_sqrt_ps((__m128)x.v);
+#else
+    for (int i = 0; i < 4; ++i) x.v[i] = __builtin_sqrtf(x.v[i]);
+    return x;
+#endif
+}
+FUSEDNET_INLINE T reduce_add(V x) { return (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]); }
+FUSEDNET_INLINE T reduce_max(V x) {
+    const T even = x.v[0] > x.v[2] ? x.v[0] : x.v[2], odd = x.v[1] > x.v[3] ? x.v[1] : x.v[3];
+    return even > odd ? even : odd;
+}
+
+// What math.h is made of. round: |x| < 2^22. pow2: 2^n, n a whole number in [-126, 127].
+FUSEDNET_INLINE V round(V x) { return (x + V(0x1.8p23)) - V(0x1.8p23); }
+FUSEDNET_INLINE V pow2(V n) { return V((__builtin_convertvector(n.v, Ints) + 127) << 23); }
+FUSEDNET_INLINE V ldexp(V x, V n) {  // in two steps, since 2^n itself may be out of range
+    const Ints whole = __builtin_convertvector(n.v, Ints), half = whole >> 1;
+    return x * V((half + 127) << 23) * V((whole - half + 127) << 23);
+}
+// x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
+FUSEDNET_INLINE V split(V x, V& exponent) {
+    const Ints e = (x.bits() - 0x3f3504f3) >> 23;
+    exponent = __builtin_convertvector(e, Floats);
+    return V(x.bits() - (e << 23));
+}
+// a - b * c rounded once, for b * c near a: the halves of Dekker's product are exact.
+FUSEDNET_INLINE V residual(V a, V b, V c) {
+    const V b1(b.bits() & -4096), c1(c.bits() & -4096), b0 = b - b1, c0 = c - c1;
+    return (((a - b1 * c1) - b1 * c0) - b0 * c1) - b0 * c0;
+}
+
+struct Accumulator {
+    Doubles sum{};
+    FUSEDNET_MEMBER void add(V x) { sum += __builtin_convertvector(x.v, Doubles); }
+    FUSEDNET_MEMBER void add_square(V x) {
+        const Doubles wide = __builtin_convertvector(x.v, Doubles);
+        sum += wide * wide;
+    }
+    FUSEDNET_MEMBER double total() const { return (sum[0] + sum[2]) + (sum[1] + sum[3]); }
+};

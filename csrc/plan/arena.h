@@ -1,0 +1,62 @@
+// One aligned block for everything that a plan touches. Compilation runs twice over the same code: once to measure,
+// with no memory behind it, and once to place every buffer at its final address.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "../base/table.h"
+
+namespace fusednet {
+
+enum class Use { parameters, gradients, slots, activations, scratch, count };
+
+class Arena {
+public:
+    static constexpr size_t alignment = 64;
+
+    template <class A>
+    A* take(Index count, Use use) {
+        const size_t bytes = (size_t(count) * sizeof(A) + alignment - 1) / alignment * alignment;
+        char* at = base_ ? base_.get() + used_ : nullptr;
+        used_ += bytes;
+        by_use_[int(use)] += bytes;
+        return reinterpret_cast<A*>(at);
+    }
+
+    // A matrix whose rows start on cache lines and do not share the cache's sets.
+    template <class A>
+    View<A> matrix(Index rows, Index cols, Use use) {
+        const Index ld = padded<A>(cols, rows);
+        return {take<A>(rows * ld, use), ld};
+    }
+
+    template <class A>
+    static Index padded(Index cols, Index rows) {
+        constexpr Index line = Index(alignment / sizeof(A));
+        const Index ld = (cols + line - 1) / line * line;
+        // rows a multiple of 512 bytes apart would fall into few sets of the first-level cache
+        return rows > 1 && ld > line && (ld * Index(sizeof(A))) % 512 == 0 ? ld + line : ld;
+    }
+
+    // Ends the measuring run: allocates what it counted, zeroed, and starts again from the first byte.
+    void allocate() {
+        base_.reset(static_cast<char*>(std::aligned_alloc(alignment, used_ ? used_ : alignment)));
+        if (!base_) throw std::bad_alloc();
+        __builtin_memset(base_.get(), 0, used_);
+        used_ = 0;
+        for (size_t& bytes : by_use_) bytes = 0;
+    }
+
+    size_t bytes() const noexcept { return used_; }
+    size_t bytes(Use use) const noexcept { return by_use_[int(use)]; }
+
+private:
+    std::unique_ptr<char, void (*)(void*)> base_{nullptr, std::free};
+    size_t used_ = 0;
+    size_t by_use_[int(Use::count)] = {};
+};
+
+}  // namespace fusednet

@@ -1,0 +1,67 @@
+// Derivatives without a backward pass, to hold the backward pass against.
+#include <chrono>
+#include <cmath>
+
+#include "plan.h"
+
+namespace fusednet {
+
+// (L(v + h) - L(v - h)) / 2h of the reduced loss, the element left at v.
+template <class T>
+double Plan<T>::difference(const Batch& batch, T& element, double value, double h) noexcept {
+    double loss[2];
+    for (int side = 0; side < 2; ++side) {
+        element = T(side == 0 ? value + h : value - h);
+        // the input is in place already: the gather would undo the change of one of its elements
+        for (size_t s = 1; s < forward_.size(); ++s) run_stage(forward_[s], batch);
+        run(loss_, batch);
+        loss[side] = loss_sum(batch.rows) * batch.loss_scale;
+    }
+    element = T(value);
+    return (loss[0] - loss[1]) / (2.0 * h);
+}
+
+// Two-sided differences at h and 2h, extrapolated (Richardson 1911), for falling h until two estimates agree: a
+// truncation error falls with h, and a kink of a piecewise function is left outside.
+template <class T>
+Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
+                           const int64_t* indices, Index count, double step, double budget_ms, double* out) {
+    const std::lock_guard lock(busy_);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(budget_ms);
+    Batch batch = batch_at(x, y, nullptr, 0, rows);
+    batch.training = true;
+    const Tensor<T>* owner = nullptr;
+    const View<T> view = tensor ? find(*tensor, false, &owner) : input_.data;
+    const Index cols = tensor ? owner->cols : input_.cols;
+    run(forward_, batch);
+    run(loss_, batch);
+    const double size = std::fmax(1.0, std::fabs(loss_sum(rows) * batch.loss_scale));
+    constexpr int levels = 4;
+    Index done = 0;
+    for (; done < count && (done == 0 || std::chrono::steady_clock::now() < end); ++done) {
+        T& element = view.row(indices[done] / cols)[indices[done] % cols];
+        const double value = double(element);
+        double best = 0, error = INFINITY, previous = 0;
+        double h = step * std::fmax(1.0, std::fabs(value));
+        for (int level = 0; level < levels; ++level, h *= 0.1) {
+            const double estimate =
+                (4.0 * difference(batch, element, value, h) - difference(batch, element, value, 2.0 * h)) / 3.0;
+            const double change = std::fabs(estimate - previous);
+            if (level > 0 && !(change >= error)) {
+                error = change;
+                // within rounding of each other, the wider step is the less noisy one
+                best = change <= 5e-12 * size ? previous : estimate;
+            }
+            previous = estimate;
+            if (error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
+        }
+        out[2 * done] = best;
+        out[2 * done + 1] = error;
+    }
+    return done;
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace fusednet

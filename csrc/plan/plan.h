@@ -1,0 +1,174 @@
+// A network compiled to steps over one arena. Built once; afterwards nothing is allocated and no address changes.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../base/table.h"
+#include "arena.h"
+#include "loss_step.h"
+#include "spec.h"
+#include "steps.h"
+
+namespace fusednet {
+
+enum class Status { ok, loss, gradient };
+
+struct Result {
+    Index next = 0;   // position of the first row that was not used
+    Index steps = 0;
+    double loss = 0.0;           // sum over samples
+    double weighted_loss = 0.0;  // sum over batches of (rows x the batch's sum)
+    Index correct = 0, samples = 0;
+    Status status = Status::ok;
+    std::string bad;   // the first layer or tensor that is not finite
+    double value = 0;  // its loss, or the gradient's norm
+    double norm = 0;   // global norm of the gradient before clipping
+};
+
+struct TensorInfo {
+    std::string name, layer, role;
+    std::vector<Index> shape;
+    bool trainable;
+    std::vector<std::string> slots;
+};
+
+// The plan as bindings see it, for either scalar type. Arrays that cross here are contiguous, of the plan's type.
+class PlanBase {
+public:
+    virtual ~PlanBase() = default;
+
+    virtual std::vector<TensorInfo> tensors() const = 0;
+    // The tensor or slot of that name (null: unknown) or, with `gradient`, the tensor's gradient.
+    virtual bool read(const std::string& name, bool gradient, void* out) const = 0;
+    virtual bool write(const std::string& name, bool gradient, const void* values) = 0;
+    virtual std::string describe() const = 0;
+    virtual size_t nbytes() const = 0;
+    virtual Index outputs() const = 0;
+
+    virtual Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
+                         double budget_ms) = 0;
+    virtual Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms,
+                            bool training) = 0;
+    virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) = 0;
+    virtual Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) = 0;
+    virtual Result apply_gradients() = 0;
+    // Two numbers an index: the derivative of the reduced loss and the estimate of its own error.
+    virtual Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
+                              const int64_t* indices, Index count, double step, double budget_ms, double* out) = 0;
+
+    const PlanSpec& spec() const noexcept { return spec_; }
+    int64_t step = 0;  // updates done
+    double learning_rate = 0.0;
+
+protected:
+    explicit PlanBase(PlanSpec spec) : spec_(std::move(spec)) {
+        if (spec_.has_optimizer) learning_rate = spec_.optimizer.hyper[0];
+    }
+    PlanSpec spec_;
+};
+
+std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
+
+// Steps that run one after the other for each task, with no wait between them.
+template <class T>
+struct Stage {
+    std::vector<std::unique_ptr<Step<T>>> steps;
+};
+
+// What a step of the optimizer needs to know, in one place: a device would hold it.
+struct StepScalars {
+    double optimizer[max_scalars];
+    double clip_value;
+};
+
+template <class T>
+class Plan final : public PlanBase {
+public:
+    Plan(PlanSpec spec, const Table<T>& table);
+
+    std::vector<TensorInfo> tensors() const override;
+    bool read(const std::string& name, bool gradient, void* out) const override;
+    bool write(const std::string& name, bool gradient, const void* values) override;
+    std::string describe() const override;
+    size_t nbytes() const override { return arena_.bytes(); }
+    Index outputs() const override { return output_.cols; }
+
+    Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
+                 double budget_ms) override;
+    Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training) override;
+    Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) override;
+    Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
+    Result apply_gradients() override;
+    Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor, const int64_t* indices,
+                      Index count, double step, double budget_ms, double* out) override;
+
+private:
+    using Stages = std::vector<Stage<T>>;
+
+    // One group of fused neighbours: Dense, BatchNormalization and activation, each of them optional.
+    struct Block {
+        const LayerSpec *dense = nullptr, *norm = nullptr, *act = nullptr;
+        ActivationSpec activation{};
+        std::string label() const;
+    };
+    // Where a layer's output lies, to find the first one that is not finite.
+    struct Watch {
+        std::string layer;
+        Value<T> value;
+    };
+    struct UpdateChunk {
+        Tensor<T>* tensor;
+        Index begin, count;
+    };
+
+    static std::vector<Block> group(const PlanSpec& spec);
+    void compile();
+    ActivationSpec take_head(std::vector<Block>& blocks);
+    Tensor<T>* add_tensor(const LayerSpec& layer, const char* role, Index rows, Index cols, bool vector, bool trains);
+    Norm<T>* add_norm(const LayerSpec& layer, const ActivationSpec& activation, Index cols);
+    View<T> add_matrix(Index cols) { return arena_.matrix<T>(spec_.batch, cols, Use::activations); }
+    Value<T> place_block(const Block& block, Value<T> x);
+    void place_loss(const ActivationSpec& head);
+    void place_update();
+    static void append(Stages& stages, std::unique_ptr<Step<T>> step);
+
+    void run(const Stages& stages, const Batch& batch) noexcept;
+    void run_stage(const Stage<T>& stage, const Batch& batch) noexcept;
+    double loss_sum(Index rows) const noexcept;
+    Index correct_count(Index rows) const noexcept;
+    std::string first_nonfinite(const Batch& batch) const;
+    bool finite_gradients(Result& result) const;
+    void measure_gradients() noexcept;
+    void update(const Batch& batch) noexcept;
+    bool finite_loss(const Batch& batch, Result& result) const;
+    bool take_step(const Batch& batch, Result& result);
+    double difference(const Batch& batch, T& element, double value, double h) noexcept;
+    View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
+    Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
+
+    const Table<T>& table_;
+    Arena arena_;
+
+    std::vector<std::unique_ptr<Tensor<T>>> tensors_;
+    std::vector<std::unique_ptr<Norm<T>>> norms_;
+    std::vector<std::vector<std::unique_ptr<Step<T>>>> backward_of_;  // a block each, until they are put in reverse
+    std::vector<Watch> watches_;
+    std::vector<UpdateChunk> chunks_;
+    Stages forward_, loss_, backward_, head_;
+
+    Value<T> input_, last_, output_;  // last_: before a head that the loss contains
+    bool trains_ = false;             // some parameter placed so far is trainable, or the input's gradient is wanted
+    double* losses_ = nullptr;
+    Index* correct_ = nullptr;
+    StepScalars* scalars_ = nullptr;
+    T* scratch_ = nullptr;
+    std::mutex busy_;
+};
+
+extern template class Plan<float>;
+extern template class Plan<double>;
+
+}  // namespace fusednet

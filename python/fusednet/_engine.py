@@ -1,0 +1,175 @@
+"""A model's state: the layers' descriptions, the compiled plan that holds every array, and where training stands."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusednet import _native, _seeds
+from fusednet._layer import Layer, Shape, WeightSpec
+from fusednet.layers import BatchNormalization, InputLayer
+from fusednet.losses import Loss
+from fusednet.optimizers import Optimizer
+
+Array = NDArray[Any]
+_DEFAULT_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One array of the model: its name is `layer/role`, as gradients and files carry it."""
+
+    name: str
+    layer: str
+    spec: WeightSpec
+
+    @property
+    def shape(self) -> Shape:
+        return self.spec.shape
+
+
+class Engine:
+    """Builds plans from layers and moves the state from an old plan to a new one, so that no caller has to care.
+
+    A plan is replaced when a larger batch, another loss, another optimizer or other layers need it; the new one is
+    complete before the old one is let go, so a failure changes nothing.
+    """
+
+    def __init__(self, owner: str, dtype: str, seed: int) -> None:
+        self.owner = owner
+        self.dtype = dtype
+        self.seed = seed
+        self.epochs = 0  # trained so far; the next epoch's order is drawn from (seed, epochs)
+        self.layers: list[Layer] = []
+        self.input_shape: Shape | None = None
+        self.loss: Loss | None = None
+        self.optimizer: Optimizer | None = None
+        self._plan: _native.Plan | None = None
+        self._fresh: set[str] = set()  # layers whose weights are to be drawn, not taken from the old plan
+        self._keep_slots = True
+        self._stale = False
+
+    # Description
+
+    def shapes(self, input_shape: Shape | None = None) -> Iterator[tuple[Layer, Shape, Shape]]:
+        """Each layer with the shape of a sample before and after it, for the model's input shape or another."""
+        shape = self.input_shape if input_shape is None else input_shape
+        assert shape is not None
+        for layer in self.layers:
+            after = shape if isinstance(layer, InputLayer) else layer.output_shape(shape)
+            yield layer, shape, after
+            shape = after
+
+    def tensors(self) -> list[Tensor]:
+        """All arrays in the order of `get_weights`."""
+        return [
+            Tensor(f"{layer.name}/{spec.role}", layer.name, spec)
+            for layer, before, _ in self.shapes()
+            for spec in layer.weight_specs(before)
+        ]
+
+    def output_shape(self, input_shape: Shape | None = None) -> Shape:
+        """Shape of one output, for the model's input shape or another."""
+        *_, (_, _, after) = self.shapes(input_shape)
+        return after
+
+    def batch_statistics_layer(self) -> str | None:
+        """Label of the first layer that computes statistics over the batch while training."""
+        return next((x.label for x in self.layers if isinstance(x, BatchNormalization) and x.trainable), None)
+
+    def config(self, batch: int, *, input_gradient: bool = False) -> dict[str, Any]:
+        """What the plan is compiled from."""
+        assert self.input_shape is not None
+        return {
+            "dtype": self.dtype,
+            "batch": batch,
+            "features": int(np.prod(self.input_shape)),
+            "layers": [native for layer in self.layers if (native := layer.native()) is not None],
+            "loss": None if self.loss is None else self.loss.native(),
+            "optimizer": None if self.optimizer is None else self.optimizer.native(),
+            "input_gradient": input_gradient,
+        }
+
+    # Changes
+
+    def set_layers(self, layers: list[Layer], input_shape: Shape | None) -> None:
+        """Other layers; the arrays of those that stay are kept."""
+        known = {id(layer) for layer in self.layers}
+        self._fresh |= {layer.name for layer in layers if id(layer) not in known}
+        self.layers, self.input_shape, self._stale = layers, input_shape, True
+
+    def replace_layer(self, old: Layer, new: Layer) -> None:
+        """The same layer under another description of the same name and shapes; its arrays are kept."""
+        self.layers = [new if layer is old else layer for layer in self.layers]
+        self._stale = True
+
+    def compile(self, loss: Loss, optimizer: Optimizer) -> None:
+        """Another loss and optimizer; the optimizer starts anew."""
+        self.loss, self.optimizer = loss, optimizer
+        self._keep_slots, self._stale = False, True
+
+    def plan(self, batch: int | None = None) -> _native.Plan:
+        """The plan, with room for at least `batch` rows."""
+        room = max(batch or _DEFAULT_BATCH if self._plan is None else batch or 1, self._plan.batch if self._plan else 1)
+        if self._plan is None or self._stale or self._plan.batch < room:
+            self._plan = self._build(room)
+            self._stale, self._keep_slots = False, True
+            self._fresh.clear()
+        if self.optimizer is not None:
+            self._plan.learning_rate = self.optimizer.learning_rate
+        return self._plan
+
+    def plan_without_drawing(self) -> _native.Plan:
+        """A new plan whose arrays are about to be set, all of them."""
+        self._plan = _native.Plan(self.config(_DEFAULT_BATCH))
+        self._stale, self._keep_slots = False, True
+        self._fresh.clear()
+        return self._plan
+
+    def _build(self, batch: int) -> _native.Plan:
+        plan = _native.Plan(self.config(batch))
+        old = self._plan
+        held = {} if old is None else {info["name"]: info for info in old.tensors()}
+        for number, (info, tensor) in enumerate(zip(plan.tensors(), self.tensors(), strict=True)):
+            name = info["name"]
+            before = None if tensor.layer in self._fresh else held.get(name)
+            if old is None or before is None or tuple(before["shape"]) != tensor.shape:
+                plan.set(name, self._first_values(tensor, number))
+                continue
+            plan.set(name, old.get(name))
+            for slot in info["slots"] if self._keep_slots else ():
+                if slot in before["slots"]:
+                    plan.set(slot, old.get(slot))
+        if old is not None and self._keep_slots:
+            plan.step = old.step
+        return plan
+
+    def _first_values(self, tensor: Tensor, number: int) -> Array:
+        initializer = tensor.spec.initializer
+        seed = self.seed if initializer.seed is None else initializer.seed
+        with np.errstate(over="ignore"):
+            values = initializer.draw(tensor.shape, seed, _seeds.weight_stream(number)).astype(self.dtype)
+        if not np.isfinite(values).all():
+            raise ValueError(f"[{self.owner}] {tensor.name} expects finite {self.dtype} values from {initializer!r}")
+        return values
+
+    # State
+
+    def read(self) -> dict[str, Array]:
+        """Copies of all arrays by name: weights, then the optimizer's slots."""
+        plan = self.plan()
+        infos = plan.tensors()
+        names = [info["name"] for info in infos] + [slot for info in infos for slot in info["slots"]]
+        return {name: plan.get(name) for name in names}
+
+    def write(self, arrays: Mapping[str, Array]) -> None:
+        """Set arrays by name; all are known and of the right shape and type already."""
+        plan = self.plan()
+        for name, values in arrays.items():
+            plan.set(name, values)
+
+    def order(self, rows: int) -> NDArray[np.int64]:
+        """The order of the samples in the next epoch."""
+        return _native.permutation(self.seed, _seeds.order_stream(self.epochs), rows)

@@ -1,0 +1,190 @@
+"""Training, evaluation and prediction: slices of native work between which Python answers.
+
+A slice is a fixed amount of arithmetic rather than of time, so that sums over slices are the same bits on every
+run; a time limit is the second guard, so that Ctrl-C is answered within 0.2 s on slow machines too.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusednet._errors import NonFiniteError
+from fusednet._progress import Progress
+from fusednet.callbacks import Callback
+
+if TYPE_CHECKING:
+    from fusednet.models import Sequential
+
+Array = NDArray[Any]
+_SLICE_WORK = 4e8  # operations: some 5 ms at 100 GFLOP/s
+_LEAST_WORK = 1e6  # operations that a step is counted as at least: small steps cost more than their arithmetic
+_BUDGET_MS = 50.0
+
+
+class Meter:
+    """Running loss and accuracy, as Keras reports them.
+
+    The loss is the mean over batches of the batch's reduced loss, weighted by the batch's rows. With the reduction
+    "sum_over_batch_size" that is the mean over all samples; with "sum" it is about the batch size times as much.
+    """
+
+    def __init__(self, model: "Sequential") -> None:
+        assert model.loss is not None
+        self._names = model.metrics_names[1:]
+        self._key = "loss_weighted" if model.loss.reduction == "sum" else "loss"
+        self._loss = 0.0
+        self._correct = self._samples = 0
+
+    def add(self, result: dict[str, Any]) -> None:
+        self._loss += result[self._key]
+        self._correct += result["correct"]
+        self._samples += result["samples"]
+
+    def logs(self, prefix: str = "") -> dict[str, float]:
+        """Loss and metrics so far."""
+        samples = max(self._samples, 1)
+        values = {f"{prefix}{name}": self._correct / samples for name in self._names}
+        return {**values, f"{prefix}loss": self._loss / samples}
+
+
+def steps_a_slice(model: "Sequential", batch: int, passes: float) -> int:
+    """Batches in one native call; passes is 3 for training (forward and two backward) and 1 for inference."""
+    weights = sum(math.prod(tensor.shape) for tensor in model._engine.tensors())
+    return max(1, int(_SLICE_WORK / max(2.0 * passes * weights * batch, _LEAST_WORK)))
+
+
+def run_epoch(
+    model: "Sequential",
+    x: Array,
+    y: Array,
+    order: NDArray[np.int64] | None,
+    batch: int,
+    epoch: int,
+    progress: Progress,
+    callbacks: Sequence[Callback],
+) -> Meter:
+    """One pass over the data. Raises NonFiniteError with the weights as before the failing step."""
+    meter = Meter(model)
+    wanted = [callback for callback in callbacks if callback.wants_batches]
+    width = batch * (1 if wanted else steps_a_slice(model, batch, 3.0))
+    begin, rows = 0, x.shape[0]
+    while begin < rows:
+        number = begin // batch
+        for callback in wanted:
+            callback.on_train_batch_begin(number, {})
+        # asked for at each slice: a callback may have set the learning rate or made the plan grow
+        plan = model._engine.plan(batch)
+        result = plan.train(x, y, order, begin, min(begin + width, rows), batch, _BUDGET_MS)
+        meter.add(result)
+        begin = result["next"]
+        if result["status"] != "ok":
+            raise non_finite(model, result, epoch + 1)
+        logs = meter.logs()
+        progress.advance(result["steps"], logs)
+        for callback in wanted:
+            callback.on_train_batch_end(number, logs)
+    return meter
+
+
+def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -> NonFiniteError:
+    """The error for a step that was not done."""
+    step, value, where = model._engine.plan().step + 1, result["value"], result["bad"]
+    what = "the loss" if result["status"] == "loss" else "the gradient's norm"
+    place = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
+    first = "the input" if where == "input" else repr(where)
+    return NonFiniteError(
+        f"[{model.label}] {what} became {value} in {place}; the first value that is not finite is in {first}. The "
+        "weights are those before this step. A lower learning rate, scaled inputs or gradient clipping may help",
+        epoch=epoch,
+        step=step,
+        value=value,
+        where=where,
+    )
+
+
+def evaluate(
+    model: "Sequential", x: Array, y: Array, batch: int, advance: Callable[[int], None] | None = None
+) -> Meter:
+    """Loss and metrics in inference mode, batch by batch."""
+    meter = Meter(model)
+    assert model.loss is not None
+    plan = model._engine.plan(batch)
+    # "sum" weighs batches, so they have to be those asked for; else whole slices of the plan's own batches will do
+    width = batch if model.loss.reduction == "sum" else plan.batch * steps_a_slice(model, plan.batch, 1.0)
+    begin, rows = 0, x.shape[0]
+    while begin < rows:
+        result = plan.evaluate(x, y, begin, min(begin + width, rows), _BUDGET_MS, False)
+        if "loss_weighted" in result and model.loss.reduction == "sum":
+            result["loss_weighted"] = result["loss"] * result["samples"]
+        meter.add(result)
+        begin = result["next"]
+        if advance is not None:
+            advance(-(-result["samples"] // batch))
+    return meter
+
+
+def predict(model: "Sequential", x: Array, batch: int, advance: Callable[[int], None] | None = None) -> Array:
+    """The model's outputs (n, outputs)."""
+    plan = model._engine.plan(batch)
+    out = np.empty((x.shape[0], plan.outputs), model.dtype)
+    width = plan.batch * steps_a_slice(model, plan.batch, 1.0)
+    begin, rows = 0, x.shape[0]
+    while begin < rows:
+        done = plan.predict(x, out, begin, min(begin + width, rows), _BUDGET_MS)
+        if advance is not None:
+            advance(-(-(done - begin) // batch))
+        begin = done
+    return out
+
+
+def fit(
+    model: "Sequential",
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array] | None,
+    *,
+    batch: int,
+    validation_batch: int,
+    epochs: range,
+    verbose: int,
+    shuffle: bool,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Train for a range of epochs; everything is checked already."""
+    x, y = train
+    engine = model._engine
+    steps = -(-x.shape[0] // batch)
+    engine.plan(max(batch, validation_batch if validation is not None else 1))
+    for callback in callbacks:
+        callback.set_params({"epochs": epochs.stop, "steps": steps, "verbose": verbose})
+        callback.set_model(model)
+    for callback in callbacks:
+        callback.on_train_begin({})
+    logs: dict[str, float] = {}
+    for epoch in epochs:
+        for callback in callbacks:
+            callback.on_epoch_begin(epoch, {})
+        order = engine.order(x.shape[0]) if shuffle else None
+        with Progress(verbose, f"Epoch {epoch + 1}/{epochs.stop}", steps) as progress:
+            logs = run_epoch(model, x, y, order, batch, epoch, progress, callbacks).logs()
+            engine.epochs += 1
+            if validation is not None:
+                logs.update(evaluate(model, *validation, validation_batch).logs("val_"))
+            progress.finish(logs)
+        for callback in callbacks:
+            callback.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    for callback in callbacks:
+        callback.on_train_end(logs)
+
+
+def gradients(model: "Sequential", x: Array, y: Array) -> Iterator[tuple[str, Array]]:
+    """The gradients of one batch in training mode, by the arrays' names."""
+    plan = model._engine.plan(x.shape[0])
+    result = plan.compute_gradients(x, y, None)
+    if result["status"] != "ok":
+        raise non_finite(model, result, None)
+    return iter([(info["name"], plan.gradient(info["name"])) for info in plan.tensors() if info["trainable"]])

@@ -1,0 +1,132 @@
+"""Layers and arrays as seen through a model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fusednet._engine import Tensor
+from fusednet._layer import Layer, Shape
+
+if TYPE_CHECKING:
+    from fusednet.models import Sequential
+
+Array = NDArray[Any]
+
+
+class Variable:
+    """One array of a model: read it with `numpy()` or `np.asarray`, set it with `assign`."""
+
+    def __init__(self, model: "Sequential", tensor: Tensor) -> None:
+        self._model = model
+        self.name = tensor.name
+        self.shape = tensor.shape
+        self.trainable = tensor.spec.trainable
+        self.dtype = model.dtype
+
+    def numpy(self) -> Array:
+        """A copy of the values."""
+        return self._model.plan.get(self.name)
+
+    def assign(self, value: ArrayLike) -> None:
+        """Set the values; the shape must be the same."""
+        self._model._write({self.name: value})
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.numpy().astype(dtype) if dtype is not None else self.numpy()
+
+    def __repr__(self) -> str:
+        return f"<Variable name={self.name} shape={self.shape} dtype={self.dtype} trainable={self.trainable}>"
+
+
+class BoundLayer:
+    """A layer of a model: its description's attributes, and its weights, which the model holds."""
+
+    def __init__(self, model: "Sequential", spec: Layer) -> None:
+        self._model = model
+        self._spec = spec
+
+    @property
+    def spec(self) -> Layer:
+        """The description, which can be used in another model."""
+        return self._spec
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer. Setting it takes effect at the next call of the model."""
+        return self._spec.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        config = self._spec.get_config()
+        if "trainable" in config and bool(value) != self._spec.trainable:
+            new = type(self._spec).from_config({**config, "trainable": bool(value)})
+            self._model._engine.replace_layer(self._spec, new)
+            self._spec = new
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        return (None, *self._shapes()[0])
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        return (None, *self._shapes()[1])
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All arrays of the layer, in the order of `get_weights`."""
+        self._model._need_built("weights")
+        tensors = self._model._engine.tensors()
+        return [Variable(self._model, tensor) for tensor in tensors if tensor.layer == self._spec.name]
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return [variable for variable in self.weights if variable.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        return [variable for variable in self.weights if not variable.trainable]
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the layer's arrays: kernel, bias; or gamma, beta, moving mean, moving variance."""
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set the layer's arrays, in the order of `get_weights`; all or none are set."""
+        names = [variable.name for variable in self.weights]
+        if len(weights) != len(names):
+            raise ValueError(f"{self._spec.label} expects {len(names)} arrays, got {len(weights)}")
+        self._model._write(dict(zip(names, weights, strict=True)))
+
+    def count_params(self) -> int:
+        """Number of values in the layer's arrays."""
+        return sum(int(np.prod(variable.shape)) for variable in self.weights)
+
+    def _shapes(self) -> tuple[Shape, Shape]:
+        self._model._need_built("shapes")
+        return next((a, b) for layer, a, b in self._model._engine.shapes() if layer.name == self._spec.name)
+
+    def __getattr__(self, name: str) -> Any:
+        spec = object.__getattribute__(self, "_spec")
+        if name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"):
+            for variable in self.weights:
+                if variable.name == f"{spec.name}/{name}":
+                    return variable
+        return getattr(spec, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in ("_model", "_spec", "trainable"):
+            raise AttributeError(f"{self._spec.label} only trainable can be set, got {name!r}")
+        object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoundLayer) and (self._model, self._spec) == (other._model, other._spec)
+
+    def __hash__(self) -> int:
+        return hash((id(self._model), self._spec.name))
+
+    def __repr__(self) -> str:
+        return repr(self._spec)

@@ -1,0 +1,137 @@
+"""Activation functions, one object for each row of the compiled catalogue.
+
+`fusednet.activations.elu` names a function for a layer (`Dense(300, activation=activations.elu)`), carries its
+parameters (`activations.elu.with_params(alpha=0.5)`) and computes on arrays (`activations.elu(x)`).
+
+    >>> import numpy as np
+    >>> from fusednet import activations
+    >>> activations.relu(np.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    >>> activations.leaky_relu.with_params(negative_slope=0.2)
+    leaky_relu(negative_slope=0.2)
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fusednet import _names, _native
+
+_ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in _native.activation_rows()}
+
+
+class ActivationFunction:
+    """A row of the catalogue together with its parameters; it cannot be changed.
+
+    Attributes:
+        name: the row's name, for example "elu".
+        params: its parameters by name, for example {"alpha": 1.0}.
+        formula: the row's formula in words.
+    """
+
+    __slots__ = ("formula", "name", "params")
+    name: str
+    params: Mapping[str, float]
+    formula: str
+
+    def __init__(self, name: str, **params: float) -> None:
+        if name not in _ROWS:
+            raise _names.unknown("activations", "activation", name, _ROWS)
+        row = _ROWS[name]
+        values = dict(row["params"])
+        for key, value in params.items():
+            if key not in values:
+                known = ", ".join(values) or "none"
+                raise ValueError(f"[{name}] parameters expected: {known}; got {key!r}")
+            values[key] = _parameter(name, key, value)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "params", values)
+        object.__setattr__(self, "formula", row["formula"])
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"an activation cannot be changed; use {self.name}.with_params(...)")
+
+    def with_params(self, **params: float) -> "ActivationFunction":
+        """The same function with other parameters."""
+        return ActivationFunction(self.name, **{**self.params, **params})
+
+    def __call__(self, x: ArrayLike, **params: float) -> NDArray[Any]:
+        """The function's value, element by element (softmax: over the last axis)."""
+        from fusednet import ops
+
+        values = np.asarray(x)
+        values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+        function = self.with_params(**params) if params else self
+        return ops.activation_forward(values, function.name, **function.params)
+
+    def native(self) -> dict[str, Any]:
+        """As the compiled plan reads it."""
+        return {"name": self.name, "params": list(self.params.values())}
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{key}={value:g}" for key, value in self.params.items())
+        return f"{self.name}({inner})" if inner else self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActivationFunction) and (self.name, self.params) == (other.name, other.params)
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.params.items())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.name, dict(self.params))
+
+
+def _rebuild(name: str, params: dict[str, float]) -> ActivationFunction:
+    return ActivationFunction(name, **params)
+
+
+def _parameter(owner: str, key: str, value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"[{owner}] {key} expects a number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"[{owner}] {key} expects a finite number, got {value!r}")
+    return number
+
+
+def names() -> list[str]:
+    """The names of all activations, in the order of the catalogue."""
+    return list(_ROWS)
+
+
+def get(identifier: object, owner: str = "activations") -> ActivationFunction:
+    """The activation that a name, an activation object, an activation layer or None (linear) stands for.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+        TypeError: for anything else, Python functions included.
+    """
+    if identifier is None:
+        return ActivationFunction("linear")
+    if isinstance(identifier, ActivationFunction):
+        return identifier
+    if isinstance(identifier, str):
+        if identifier not in _ROWS:
+            raise _names.unknown(owner, "activation", identifier, _ROWS)
+        return ActivationFunction(identifier)
+    if isinstance(identifier, Mapping) and set(identifier) == {"name", "params"}:
+        return ActivationFunction(get(identifier["name"], owner).name, **dict(identifier["params"]))
+    inner = getattr(identifier, "activation", None)
+    if isinstance(inner, ActivationFunction) and not hasattr(identifier, "units"):
+        return inner  # an activation layer given as the activation of another layer
+    raise TypeError(f"[{owner}] activation expects a name or a fusednet activation, got {identifier!r}")
+
+
+for _name in _ROWS:
+    globals()[_name] = ActivationFunction(_name)
+del _name
+__all__ = ["ActivationFunction", "get", "names", *_ROWS]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> ActivationFunction: ...

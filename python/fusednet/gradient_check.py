@@ -1,0 +1,228 @@
+"""Gradient checking: the backward pass held against two-sided differences of the loss, in float64."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fusednet import _checks, _native
+from fusednet.models import Sequential
+
+_STEP = 1e-3  # first difference step; the compiled code extrapolates and takes smaller ones near kinks
+_NOISE = 1e-13  # rounding error of such a difference, relative to the loss
+_BUDGET_MS = 100.0
+
+
+@dataclass(frozen=True)
+class TensorCheck:
+    """The comparison for one array.
+
+    Attributes:
+        name: `layer/role`, or "inputs".
+        shape: of the array.
+        checked: number of elements compared.
+        distance: relative Euclidean distance over the compared elements.
+        worst_index: place of the element with the largest relative difference.
+        worst_distance: that difference.
+        analytic, numeric: the element's two derivatives.
+        passed: whether both distances are within the tolerance.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    checked: int
+    distance: float
+    worst_index: tuple[int, ...]
+    worst_distance: float
+    analytic: float
+    numeric: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `check_gradients` found; true if every array passed, and a table when printed."""
+
+    tensors: tuple[TensorCheck, ...]
+    tolerance: float
+    loss: float
+
+    def __bool__(self) -> bool:
+        return all(check.passed for check in self.tensors)
+
+    @property
+    def failures(self) -> tuple[TensorCheck, ...]:
+        """The arrays that did not pass."""
+        return tuple(check for check in self.tensors if not check.passed)
+
+    @property
+    def worst(self) -> TensorCheck:
+        """The array with the largest distance."""
+        return max(self.tensors, key=lambda check: (math.isnan(check.distance), check.distance))
+
+    def __str__(self) -> str:
+        head = ("tensor", "elements", "distance", "worst element", "its distance", "analytic", "numeric", "")
+        rows = [head, *(_cells(check) for check in self.tensors)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        right = (False, True, True, False, True, True, True, False)
+        lines = [
+            "  ".join(f"{cell:>{w}}" if r else f"{cell:<{w}}" for cell, w, r in zip(row, widths, right, strict=True))
+            for row in rows
+        ]
+        passed = len(self.tensors) - len(self.failures)
+        lines.insert(1, "-" * len(lines[0]))
+        verdict = "all right" if self else "WRONG: " + ", ".join(check.name for check in self.failures)
+        lines.append(f"{passed} of {len(self.tensors)} below {self.tolerance:g} at loss {self.loss:.6g}: {verdict}")
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(check: TensorCheck) -> tuple[str, ...]:
+    total = math.prod(check.shape)
+    return (
+        check.name,
+        f"{check.checked}" if check.checked == total else f"{check.checked} of {total}",
+        f"{check.distance:.1e}",
+        "[" + ", ".join(map(str, check.worst_index)) + "]",
+        f"{check.worst_distance:.1e}",
+        f"{check.analytic:+.9e}",
+        f"{check.numeric:+.9e}",
+        "right" if check.passed else "WRONG",
+    )
+
+
+def check_gradients(
+    model: Sequential,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    inputs: bool = False,
+    max_elements: int | None = 200,
+    tolerance: float = 1e-7,
+    gradients: Mapping[str, ArrayLike] | None = None,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare the model's gradients with numerical derivatives of its loss.
+
+    A float64 copy of the model runs one batch (x, y) in training mode. For each trainable array, with a the
+    gradient of the backward pass and n the two-sided differences (extrapolated to fourth order) over the compared
+    elements, the distance is
+
+        ||a - n|| / max(||a|| + ||n||, floor),
+
+    where floor = noise / tolerance and noise = 1e-13 * max(1, |loss|) * sqrt(elements) is the rounding error of the
+    differences themselves: a gradient that is exactly zero, such as that of a bias before a BatchNormalization, is
+    then not failed for that noise, while any error above the noise still is. The worst single element is found by
+    |a - n| / max(|a| + |n|, rms of a, the floor of one element) and is held to ten times the tolerance.
+
+    Args:
+        model: a compiled model; it does not change.
+        x, y: the batch, as for `fit`; some 10 rows are enough.
+        inputs: also check the derivatives with respect to x.
+        max_elements: elements compared an array, drawn at random; None compares all.
+        tolerance: distance that passes. Below 1e-7 is right, above 1e-5 is suspect.
+        gradients: gradients to check in place of the model's own, by name ("inputs" for those of x).
+        seed: of the choice of elements.
+
+    Returns:
+        GradientReport, which is true or false and prints as a table.
+
+    Raises:
+        ValueError, TypeError: for data or arguments outside their domain.
+        NonFiniteError: the loss or a gradient is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> import fusednet
+        >>> model = fusednet.Sequential([fusednet.layers.Dense(3, "softmax", input_shape=[4])], seed=1)
+        >>> model.compile(loss="sparse_categorical_crossentropy", optimizer="sgd")
+        >>> bool(fusednet.check_gradients(model, np.eye(4), [0, 1, 2, 0]))
+        True
+    """
+    loss = model._need_compiled("check_gradients")
+    limit = None if max_elements is None else _checks.integer("check_gradients", "max_elements", max_elements, 1)
+    if not isinstance(tolerance, (int, float)) or not 0.0 < tolerance < 1.0:
+        raise ValueError(f"[check_gradients] tolerance expects a number in (0, 1), got {tolerance!r}")
+    rows, targets = model._batch(x, y, loss)
+    rows, targets = rows.astype(np.float64), _in_float64(targets)
+    plan = _copy(model, rows.shape[0], inputs)
+    input_gradient = np.zeros(rows.shape) if inputs else None
+    result = plan.compute_gradients(rows, targets, input_gradient)
+    if result["status"] != "ok":
+        from fusednet._training import non_finite
+
+        raise non_finite(model, result, None)
+    found = {info["name"]: plan.gradient(info["name"]) for info in plan.tensors() if info["trainable"]}
+    if input_gradient is not None:
+        found["inputs"] = input_gradient
+    for name, values in (gradients or {}).items():
+        if name not in found:
+            raise ValueError(f"[check_gradients] gradients expects names among {', '.join(found)}; got {name!r}")
+        found[name] = _checks.weight("check_gradients", name, values, found[name].shape, "float64")
+    noise = _NOISE * max(1.0, abs(result["loss"]))
+    generator = np.random.default_rng(seed)
+    checks = []
+    for name, values in found.items():
+        picked = np.arange(values.size, dtype=np.int64)
+        if limit is not None and values.size > limit:
+            picked = np.sort(generator.choice(values.size, limit, replace=False)).astype(np.int64)
+        numeric = _differences(plan, rows, targets, None if name == "inputs" else name, picked)
+        checks.append(_compare(name, values, picked, numeric, noise, tolerance))
+    return GradientReport(tuple(checks), tolerance, float(result["loss"]))
+
+
+def _in_float64(targets: NDArray[Any]) -> NDArray[Any]:
+    return targets if targets.dtype == np.int32 else targets.astype(np.float64)
+
+
+def _copy(model: Sequential, rows: int, inputs: bool) -> _native.Plan:
+    """The model's weights and loss in a float64 plan of its own."""
+    engine = model._engine
+    config = {**engine.config(rows, input_gradient=inputs), "dtype": "float64"}
+    plan = _native.Plan(config)
+    held = engine.plan()
+    for info in plan.tensors():
+        plan.set(info["name"], held.get(info["name"]).astype(np.float64))
+    return plan
+
+
+def _differences(
+    plan: _native.Plan, x: NDArray[Any], y: NDArray[Any], name: str | None, picked: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    parts = []
+    done = 0
+    while done < picked.size:
+        part = plan.differences(x, y, name, picked[done:], _STEP, _BUDGET_MS)
+        parts.append(part[:, 0])
+        done += part.shape[0]
+    return np.concatenate(parts)
+
+
+def _compare(
+    name: str,
+    gradient: NDArray[np.float64],
+    picked: NDArray[np.int64],
+    numeric: NDArray[np.float64],
+    noise: float,
+    tolerance: float,
+) -> TensorCheck:
+    analytic = gradient.reshape(-1)[picked]
+    gap = np.abs(analytic - numeric)
+    floor = noise * math.sqrt(picked.size) / tolerance
+    distance = float(np.linalg.norm(gap) / max(np.linalg.norm(analytic) + np.linalg.norm(numeric), floor))
+    scale = np.maximum(np.abs(analytic) + np.abs(numeric), max(float(np.sqrt(np.mean(analytic**2))), noise / tolerance))
+    relative = gap / scale
+    worst = int(np.argmax(relative))
+    return TensorCheck(
+        name=name,
+        shape=gradient.shape,
+        checked=picked.size,
+        distance=distance,
+        worst_index=tuple(int(i) for i in np.unravel_index(picked[worst], gradient.shape)),
+        worst_distance=float(relative[worst]),
+        analytic=float(analytic[worst]),
+        numeric=float(numeric[worst]),
+        passed=bool(distance <= tolerance and relative[worst] <= 10.0 * tolerance),
+    )

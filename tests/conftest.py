@@ -1,0 +1,49 @@
+"""Fixtures of every test: the backends, and where data sets lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import helpers
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sweep", action="store_true", help="sweep all 2**32 floats in test_accuracy.py (minutes)")
+
+
+def _backend_params():
+    for b in helpers.backends():
+        marks = [] if b.supported else [pytest.mark.skip(reason=f"this CPU lacks {b.name}")]
+        yield pytest.param(b, id=b.name, marks=marks)
+
+
+@pytest.fixture(scope="session", params=_backend_params())
+def backend(request: pytest.FixtureRequest) -> helpers.Backend:
+    """Each kernel table of this build; FUSEDNET_ISA keeps the one it names, and float64."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=[p for p in _backend_params() if p.values[0].isa])
+def isa(request: pytest.FixtureRequest) -> helpers.Backend:
+    """The same without float64."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Data sets: FUSEDNET_DATA, or shared/data beside the checkout."""
+    path = Path(os.environ.get("FUSEDNET_DATA") or ROOT.parent / "shared" / "data")
+    if not path.is_dir():
+        pytest.skip(f"no data sets in {path}; set FUSEDNET_DATA")
+    return path
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(data_dir: Path) -> Path:
+    if not list((data_dir / "mnist").glob("train-images*")):
+        pytest.skip(f"no MNIST in {data_dir / 'mnist'}")
+    return data_dir / "mnist"

@@ -1,0 +1,79 @@
+"""The checkers must be able to fail: each is shown what it has to find."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+KERNEL = (
+    "namespace fusednet::ISA { float f(const float* p, int n) { float s = 0; while (n--) s += p[n]; return s; } }\n"
+)
+LEAK = "template <class T> struct Shared { __attribute__((noinline)) T f(T a) { return a * a; } };\n"
+LEAK += "float g(float x) { return Shared<float>().f(x); }\n"
+
+
+def run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, TOOLS / tool, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture
+def objects(tmp_path):
+    """The four ISA objects, as they should be."""
+    if platform.machine() not in {"x86_64", "AMD64"} or not all(map(shutil.which, ("g++", "objdump", "nm"))):
+        pytest.skip("needs x86-64, g++ and binutils")
+
+    def build(isa: str, *flags: str, code: str = KERNEL, name: str | None = None) -> None:
+        target = tmp_path / (name or f"isa_{isa}.cpp.o")
+        command = ["g++", "-x", "c++", "-O1", "-c", f"-DISA={isa}", *flags, "-", "-o", target]
+        subprocess.run(command, input=code, text=True, check=True)
+
+    for isa, flags in (("float64", []), ("baseline", []), ("avx2", ["-mavx2"]), ("avx512", ["-mavx512f"])):
+        build(isa, *flags)
+    return tmp_path, build
+
+
+def test_isa_objects_as_they_should_be(objects):
+    folder, _ = objects
+    done = run("check_isa.py", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"isa": "baseline", "flags": ["-mavx2"]}, ["isa_baseline", "beyond baseline", "vaddss"]),
+        ({"isa": "x", "flags": ["-mavx"], "name": "run.cpp.o"}, ["run.cpp.o", "beyond baseline"]),
+        ({"isa": "avx2", "flags": ["-mavx2"], "code": KERNEL + LEAK}, ["isa_avx2", "weak", "Shared<float>::f"]),
+        ({"isa": "avx512", "flags": []}, ["isa_avx512", "no avx512 instruction"]),
+    ],
+    ids=["flags", "elsewhere", "weak", "lost"],
+)
+def test_isa_objects_that_are_wrong(objects, wrong, words):
+    folder, build = objects
+    build(wrong["isa"], *wrong["flags"], code=wrong.get("code", KERNEL), name=wrong.get("name"))
+    done = run("check_isa.py", folder)
+    assert done.returncode == 1
+    assert all(word in done.stdout for word in words), done.stdout
+
+
+def test_missing_isa_objects_are_an_error(objects):
+    folder, _ = objects
+    (folder / "isa_avx2.cpp.o").unlink()
+    done = run("check_isa.py", folder)
+    assert done.returncode != 0
+    assert "avx2" not in done.stderr.split("found")[1]
+
+
+def test_readme_commands_are_found_exactly_once(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# x\n<!-- run: main -->\n```sh\necho a && \\\n  echo b\n```\n")
+    assert run("readme_command.py", readme, "main").stdout == "echo a && \\\n  echo b\n"
+    missing = run("readme_command.py", readme, "tests")
+    assert missing.returncode != 0
+    assert "run: tests" in missing.stderr
