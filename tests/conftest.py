@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import helpers
 import pytest
+
+import helpers
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+
 from fusednet import _native
 
 TINY = float(np.finfo(np.float32).tiny)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import helpers
 import numpy as np
+
+import helpers
 from fusednet import _native
 
 LINEAR = {"name": "linear", "params": []}

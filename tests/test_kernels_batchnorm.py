@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import helpers
 import numpy as np
-import oracle
 import pytest
+
+import helpers
+import oracle
 from fusednet import _native
 from helpers import Guarded, assert_close
 

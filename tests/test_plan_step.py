@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+
 import oracle
 import plans
-import pytest
 from fusednet import _native
 from helpers import assert_close
 from oracle_plan import Network

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fusednet
 import pytest
+
+import fusednet
 from fusednet import _native
 
 MODULE = Path(_native.__file__)

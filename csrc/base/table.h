@@ -23,7 +23,7 @@ template <class T>
 struct View {
     T* data = nullptr;
     Index ld = 0;
-    T* row(Index i) const noexcept { return data + i * ld; }
+    [[gnu::always_inline]] T* row(Index i) const noexcept { return data + i * ld; }
 };
 
 struct ActivationParams {

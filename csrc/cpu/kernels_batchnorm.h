@@ -1,5 +1,5 @@
-// Batch normalization over the rows of a batch, and sums down columns. Sums run in T over a chunk of rows, then join in
-// float64: neither the number of rows nor a large mean costs digits.
+// Batch normalization over the rows of a batch, and sums down columns. Sums run in T over a chunk of rows, then join
+// in float64: neither the number of rows nor a large mean costs digits.
 
 constexpr Index chunk = 64;
 
@@ -43,7 +43,8 @@ inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
             V center[count], sum[count], square[count];
             for (V& c : center) c = V(0);
             for (Index i = first; i < end; ++i)
-                for (Index v = 0; v < count; ++v) center[v] = center[v] + load(a.x.row(i) + j + v * lanes, part);
+                for (Index v = 0; v < count; ++v)
+                    center[v] = center[v] + load(a.x.row(i) + j + v * lanes, part);
             for (Index v = 0; v < count; ++v) {
                 center[v] = center[v] / V(double(end - first));
                 sum[v] = square[v] = V(0);
@@ -63,15 +64,15 @@ inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
             // Chan, Golub and LeVeque 1979, eq. 2.1
             const double n = double(end - first), share = n / double(end);
             for (Index l = 0; l < count * lanes; ++l) {
-                const double delta = double(c[l]) + double(s[l]) / n - mean[l];
+                const double offset = double(s[l]) / n, delta = double(c[l]) + offset - mean[l];
                 mean[l] += delta * share;
-                squares[l] += double(q[l]) - double(s[l]) * double(s[l]) / n + delta * delta * share * double(first);
+                squares[l] += double(q[l]) - double(s[l]) * offset + delta * delta * share * double(first);
             }
         }
         const double n = a.rows > 0 ? double(a.rows) : 1.0;
         for (Index l = 0; l < columns(vectors, part); ++l) {
             a.mean[j + l] = static_cast<T>(mean[l]);
-            a.variance[j + l] = static_cast<T>(squares[l] > 0 ? squares[l] / n : squares[l] * 0);
+            a.variance[j + l] = static_cast<T>(squares[l] < 0 ? 0.0 : squares[l] / n);
         }
     });
 }
@@ -90,7 +91,7 @@ FUSEDNET_INLINE Normalized normalized(const Args& a, Index j, P part) {
 
 template <class F>
 void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
-    constexpr Index block = 16 * lanes;  // columns whose constants are computed once and stay in the first-level cache
+    constexpr Index block = 16 * lanes;  // columns whose constants, computed once, stay in the first-level cache
     const F f(a.params);
     for (Index start = 0; start < a.cols; start += block) {
         const Index cols = a.cols - start < block ? a.cols - start : block;

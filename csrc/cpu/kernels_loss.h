@@ -26,7 +26,7 @@ void element_loss(const LossArgs<T>& a) noexcept {
 inline void softmax_crossentropy(const LossArgs<T>& a) noexcept {
     const V scale(a.scale);
     double loss = 0;
-    for (Index i = 0; i < a.rows; ++i) {
+    for (Index i = 0; i < a.rows && a.cols > 0; ++i) {
         const T* x = a.x.row(i);
         const T* t = a.labels ? nullptr : a.targets.row(i);
         const Index label = a.labels ? a.labels[i] : 0;
@@ -34,7 +34,7 @@ inline void softmax_crossentropy(const LossArgs<T>& a) noexcept {
         T* y = a.y.data ? a.y.row(i) : nullptr;
         T* e = y ? y : dx;  // holds exp(d) between the passes; may be x
         const T top = row_max(x, a.cols);
-        const T label_d = a.cols > 0 ? x[label] - top : T(0);
+        const T label_d = x[label] - top;
         Accumulator exps, targets, products;
         for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             const V d = load(x + j, part) - broadcast(top);
@@ -67,7 +67,7 @@ inline void softmax_crossentropy(const LossArgs<T>& a) noexcept {
 // (sum(t inside) - t inside / q) / sum(x).
 inline void crossentropy(const LossArgs<T>& a) noexcept {
     double loss = 0;
-    for (Index i = 0; i < a.rows; ++i) {
+    for (Index i = 0; i < a.rows && a.cols > 0; ++i) {
         const T* x = a.x.row(i);
         const T* t = a.labels ? nullptr : a.targets.row(i);
         T* dx = a.dx.data ? a.dx.row(i) : nullptr;

@@ -1,6 +1,23 @@
-// float32 exp, expm1, log, log1p, tanh and sigmoid over the primitives of vec_<isa>.h: at most 1 ULP from exact for every
-// float, with or without fused multiply-add. What a rounding loses is kept as a second, small term.
-// Coefficients: weighted minimax fits of (exp(r) - 1 - r) / r^2 and (log(1 + f) - f + f^2 / 2) / f^3.
+// float32 exp, expm1, log, log1p, tanh and sigmoid over the primitives of vec_<isa>.h: within 1 ULP of exact for every
+// float, with or without fused multiply-add. What a rounding loses is kept as a second, small term. Coefficients:
+// minimax fits, weighted by the error in ULP, of (exp(r) - 1 - r) / r^2 and (log(1 + f) - f + f^2 / 2) / f^3.
+
+// An unevaluated sum: low is at most a rounding of high.
+struct Sum {
+    V high, low;
+};
+
+// a + b without rounding, for |a| >= |b|.
+FUSEDNET_INLINE Sum exact_sum(V a, V b) {
+    const V high = a + b;
+    return {high, (a - high) + b};
+}
+
+// a + b + rest, for |a| >= |b| and a smaller rest.
+FUSEDNET_INLINE Sum exact_sum(V a, V b, V rest) {
+    const Sum s = exact_sum(a, b);
+    return exact_sum(s.high, s.low + rest);
+}
 
 // x = n ln 2 + r with |r| <= ln(2) / 2, and exp(x) = 2^n (1 + r + tail). Wants |n| < 2^9.
 struct ReducedExp {
@@ -13,56 +30,57 @@ FUSEDNET_INLINE ReducedExp reduce_exp(V x) {
     const V low = n * V(-2.12194440054690583e-4);
     const V r = high - low;
     const V lost = (high - r) - low;
-    V q = fma(r, V(0.0013814539989360534), V(0.008368745116347998));
-    q = fma(q, r, V(0.041668390787358865));
-    q = fma(q, r, V(0.16666520398962495));
-    q = fma(q, r, V(0.4999999343211059));
+    V q = fma(r, V(0.0001979029820258868), V(0.001394470359596145));
+    q = fma(q, r, V(0.008333497340880637));
+    q = fma(q, r, V(0.04166629436422266));
+    q = fma(q, r, V(0.1666666586700769));
+    q = fma(q, r, V(0.5000000067839808));
     return {n, r, fma(r * r, q, lost)};
 }
 
 FUSEDNET_INLINE V vexp(V x) {
     const auto [n, r, tail] = reduce_exp(min(V(89), max(V(-104), x)));  // 0 and inf lie within; NaN passes
-    const V sum = V(1) + r;
-    return ldexp(sum + (((V(1) - sum) + r) + tail), n);
+    const Sum s = exact_sum(V(1), r);
+    return ldexp(s.high + (s.low + tail), n);
 }
 
 FUSEDNET_INLINE V vexpm1(V x) {
     const auto [n, r, tail] = reduce_exp(min(V(89), max(V(-18), x)));
     const V scale = pow2(n - V(1));  // half of 2^n, which may be out of range
-    const V whole = scale - V(0.5), part = scale * r;
-    const V sum = whole + part;
-    const V half = sum + (((whole - sum) + part) + scale * tail);
+    const Sum whole = exact_sum(scale, V(-0.5));
+    const Sum s = exact_sum(whole.high, scale * r);
+    const V half = s.high + (s.low + fma(scale, tail, whole.low));
     return select(abs(x) < V(0x1p-25), x, half + half);  // keeps the sign of 0 and denormals
 }
 
-// (high + low) / (d_high + d_low), rounded nearly once.
-FUSEDNET_INLINE V divide(V high, V low, V d_high, V d_low) {
-    const V inverse = V(1) / d_high;
-    const V q = high * inverse;
-    return fma(residual(high, q, d_high) + (low - q * d_low), inverse, q);
+// a / b, rounded nearly once.
+FUSEDNET_INLINE V divide(Sum a, Sum b) {
+    const V inverse = V(1) / b.high;
+    const V q = a.high * inverse;
+    return fma(residual(a.high, q, b.high) + (a.low - q * b.low), inverse, q);
 }
 
-// -(z / (z + 2)) for z = expm1(-2 |x|).
+// -z / (2 + z) for z = expm1(-2 |x|)
 FUSEDNET_INLINE V vtanh(V x) {
     const V magnitude = abs(x);
     const auto [n, r, tail] = reduce_exp(V(-2) * min(V(10), magnitude));
     const V scale = pow2(n);
-    const V whole = scale - V(1), part = scale * r;
-    const V z = whole + part, z_low = ((whole - z) + part) + scale * tail;
-    const V d = V(2) + z, d_low = ((V(2) - d) + z) + z_low;
-    const V y = divide(-z, -z_low, d, d_low);
+    const Sum whole = exact_sum(V(-1), scale);
+    const Sum z = exact_sum(whole.high, scale * r, fma(scale, tail, whole.low));
+    const Sum d = exact_sum(V(2), z.high);
+    const V y = divide({-z.high, -z.low}, {d.high, d.low + z.low});
     return select(magnitude < V(0x1p-13), x, copysign(y, x));
 }
 
-// e / (1 + e) for x < 0, 1 / (1 + e) else, with e = exp(-|x|) = 2^n (e_high + e_low).
+// e / (1 + e) for x < 0, 1 / (1 + e) else, with e = exp(-|x|)
 FUSEDNET_INLINE V vsigmoid(V x) {
     const auto [n, r, tail] = reduce_exp(-min(V(104), abs(x)));
-    const V e_high = V(1) + r, e_low = ((V(1) - e_high) + r) + tail;
     const V scale = pow2(max(V(-126), n));
-    const V e = scale * e_high;
-    const V d = V(1) + e, d_low = ((V(1) - d) + e) + scale * e_low;
+    const Sum e = exact_sum(V(1), r, tail);  // without its factor 2^n, which may be out of range
+    const Sum d = exact_sum(V(1), scale * e.high);
     const M negative = x < V(0);
-    const V y = divide(select(negative, e_high, V(1)), select(negative, e_low, V(0)), d, d_low);
+    const Sum numerator{select(negative, e.high, V(1)), select(negative, e.low, V(0))};
+    const V y = divide(numerator, {d.high, d.low + scale * e.low});
     return ldexp(y, select(negative, n, V(0)));
 }
 
@@ -100,9 +118,8 @@ FUSEDNET_INLINE V vlog1p(V x) {
     const V one = V(1), u = one + x, back = u - one;
     const V lost = (one - (u - back)) + (x - back);  // u + lost is 1 + x exactly
     V exponent;
-    const V m = split(u, exponent), f = m - one;
-    const V low = lost * pow2(-min(V(126), exponent)) * (one - f);
+    const V f = split(u, exponent) - one;
     const M near = exponent == V(0);  // there x itself is f
-    const V y = sum_log(exponent, select(near, x, f), select(near, V(0), low));
+    const V y = sum_log(exponent, select(near, x, f), select(near, V(0), lost / u));
     return select(abs(x) < V(0x1p-25), x, log_limits(u, y));
 }

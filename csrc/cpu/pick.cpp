@@ -28,16 +28,19 @@ struct Tables {
     int count;
 };
 
-// __builtin_cpu_supports asks the operating system too: it must save the wide registers.
+#ifdef FUSEDNET_X86
+// __builtin_cpu_supports answers for the operating system too, which must save the wide registers.
+bool avx2_supported() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool avx512_supported() noexcept {
+    return avx2_supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 const Tables& tables() noexcept {
 #ifdef FUSEDNET_X86
     static const Tables all = {
-        {{&baseline::table, true},
-         {&avx2::table, bool(__builtin_cpu_supports("avx2")) && bool(__builtin_cpu_supports("fma"))},
-         {&avx512::table, bool(__builtin_cpu_supports("avx512f")) && bool(__builtin_cpu_supports("avx512dq")) &&
-                              bool(__builtin_cpu_supports("avx512bw")) && bool(__builtin_cpu_supports("avx512vl")) &&
-                              bool(__builtin_cpu_supports("avx2")) && bool(__builtin_cpu_supports("fma"))}},
-        3};
+        {{&baseline::table, true}, {&avx2::table, avx2_supported()}, {&avx512::table, avx512_supported()}}, 3};
 #else
     static const Tables all = {{{&baseline::table, true}}, 1};
 #endif

@@ -1,5 +1,5 @@
-// What every instruction set's translation unit includes before it opens its namespace. No standard headers: an inline
-// function of theirs, compiled here for a newer CPU, could become the copy that the whole module links.
+// What every instruction set's translation unit includes before it opens its namespace. No standard headers: an
+// inline function of theirs, compiled here for a newer CPU, could become the copy that the whole module links.
 #pragma once
 
 #include "../base/table.h"

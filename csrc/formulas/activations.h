@@ -1,6 +1,7 @@
-// Activations: y = value(x); dy/dx = derivative(saved), where saved is y if from_output, else x. A formula is written
-// against y where that is well conditioned. These files are included inside the namespace of each instruction set:
-// every symbol is then that set's own, and no function compiled for a newer CPU becomes the copy the linker keeps.
+// Activations: y = value(x); dy/dx = derivative(saved), where saved is y if from_output, else x; it is not read where
+// reads_saved is false. A derivative is written against y where that is well conditioned.
+// These files are included inside the namespace of each instruction set: every symbol is then that set's own, and no
+// function compiled for a newer CPU becomes the copy that the linker keeps.
 
 template <class V>
 struct Linear {
@@ -49,15 +50,22 @@ struct LeakyRelu {
     V derivative(V y) const { return select(y > V(0), V(1), slope); }
 };
 
+// y + alpha where y may cancel nearly all of it: the second term is what float32 cannot hold of alpha.
+template <class V>
+V add_alpha(V y, double alpha) {
+    const double high = static_cast<double>(static_cast<float>(alpha));
+    return (y + V(high)) + V(alpha - high);
+}
+
 // Clevert et al. 2016, eq. 15. alpha > 0, so that the sign of y is the sign of x.
 template <class V>
 struct Elu {
     static constexpr bool from_output = true;
     static constexpr bool reads_saved = true;
-    V alpha;
+    double alpha;
     explicit Elu(const ActivationParams& params) : alpha(params.p[0]) {}
-    V value(V x) const { return select(x > V(0), x, alpha * vexpm1(x)); }
-    V derivative(V y) const { return select(y > V(0), V(1), y + alpha); }
+    V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1(x)); }
+    V derivative(V y) const { return select(y > V(0), V(1), add_alpha(y, alpha)); }
 };
 
 // Klambauer et al. 2017, eq. 2, with alpha and scale of eq. 14.
@@ -69,5 +77,5 @@ struct Selu {
     static constexpr double scale_alpha = scale * 1.6732632423543772848170429916717;
     explicit Selu(const ActivationParams&) {}
     V value(V x) const { return select(x > V(0), V(scale) * x, V(scale_alpha) * vexpm1(x)); }
-    V derivative(V y) const { return select(y > V(0), V(scale), y + V(scale_alpha)); }
+    V derivative(V y) const { return select(y > V(0), V(scale), add_alpha(y, scale_alpha)); }
 };

@@ -1,4 +1,4 @@
-// Losses of one element: value(x, t) and its derivative in x. from_logits: probability(x) is what the model predicts.
+// Losses of one element: value(x, t) and its derivative in x. from_logits: probability(x) is what the model says.
 
 constexpr double probability_floor = 1e-7;  // Keras's epsilon: probabilities are clipped to [floor, 1 - floor]
 
@@ -26,7 +26,7 @@ struct BinaryCrossentropy {
     static constexpr bool from_logits = false;
     static V value(V x, V t) {
         const V p = clip_probability(x);
-        return V(0) - (t * vlog(p) + (V(1) - t) * vlog(V(1) - p));
+        return -(t * vlog(p) + (V(1) - t) * vlog(V(1) - p));
     }
     static V derivative(V x, V t) {
         const V p = clip_probability(x);
@@ -37,7 +37,7 @@ struct BinaryCrossentropy {
 template <class V>
 struct SigmoidCrossentropy {
     static constexpr bool from_logits = true;
-    static V value(V x, V t) { return (max(V(0), x) - x * t) + vlog1p(vexp(V(0) - abs(x))); }
+    static V value(V x, V t) { return (max(V(0), x) - x * t) + vlog1p(vexp(-abs(x))); }
     static V derivative(V x, V t) { return vsigmoid(x) - t; }
     static V probability(V x) { return vsigmoid(x); }
 };

@@ -1,5 +1,6 @@
-// Optimizer updates as Keras 3 writes them: w from the gradient g and the row's slots. scalars() derives, in double and
-// once a step, what update() needs from the step's number t (from 1) and the hyper-parameters (learning rate first).
+// Optimizer updates as Keras 3 writes them: w from the gradient g and the row's slots. scalars() derives, in double
+// and once a step, what update() needs from the step's number t (from 1) and the hyper-parameters (learning rate
+// first).
 
 template <class V>
 struct Sgd {
@@ -76,7 +77,7 @@ struct RmsPropMomentum {
     }
 };
 
-// Kingma & Ba 2015, in the form before section 2.1: the bias corrections are in alpha, epsilon is added after the root.
+// Kingma & Ba 2015, end of section 2: the bias corrections are in alpha, epsilon is added to the uncorrected root.
 template <class V>
 struct Adam {
     static constexpr int slots = 2;

@@ -6,9 +6,11 @@
 
 namespace fusednet {
 
-// (L(v + h) - L(v - h)) / 2h of the reduced loss, the element left at v.
+// slope = (L(v + h) - L(v - h)) / 2h of the reduced loss and bend = (L(v + h) - 2 L(v) + L(v - h)) / h, the difference
+// of the slopes on both sides. The element is left at v.
 template <class T>
-double Plan<T>::difference(const Batch& batch, T& element, double value, double h) noexcept {
+auto Plan<T>::difference(const Batch& batch, T& element, double value, double h, double at_value) noexcept
+    -> Difference {
     double loss[2];
     for (int side = 0; side < 2; ++side) {
         element = T(side == 0 ? value + h : value - h);
@@ -18,11 +20,12 @@ double Plan<T>::difference(const Batch& batch, T& element, double value, double 
         loss[side] = loss_sum(batch.rows) * batch.loss_scale;
     }
     element = T(value);
-    return (loss[0] - loss[1]) / (2.0 * h);
+    return {(loss[0] - loss[1]) / (2.0 * h), std::fabs(loss[0] - 2.0 * at_value + loss[1]) / h};
 }
 
 // Two-sided differences at h and 2h, extrapolated (Richardson 1911), for falling h until two estimates agree: a
-// truncation error falls with h, and a kink of a piecewise function is left outside.
+// truncation error falls with h, and a kink of a piecewise function is left outside. Where the element sits on the
+// kink itself, the bend does not fall with h: there is no derivative, and NaN says so.
 template <class T>
 Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
                            const int64_t* indices, Index count, double step, double budget_ms, double* out) {
@@ -35,25 +38,29 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
     const Index cols = tensor ? owner->cols : input_.cols;
     run(forward_, batch);
     run(loss_, batch);
-    const double size = std::fmax(1.0, std::fabs(loss_sum(rows) * batch.loss_scale));
+    const double loss = loss_sum(rows) * batch.loss_scale;
+    const double size = std::fmax(1.0, std::fabs(loss));
     constexpr int levels = 4;
     Index done = 0;
     for (; done < count && (done == 0 || std::chrono::steady_clock::now() < end); ++done) {
         T& element = view.row(indices[done] / cols)[indices[done] % cols];
         const double value = double(element);
-        double best = 0, error = INFINITY, previous = 0;
+        double best = 0, error = INFINITY, before = 0, bend = 0;
         double h = step * std::fmax(1.0, std::fabs(value));
         for (int level = 0; level < levels; ++level, h *= 0.1) {
-            const double estimate =
-                (4.0 * difference(batch, element, value, h) - difference(batch, element, value, 2.0 * h)) / 3.0;
-            const double change = std::fabs(estimate - previous);
+            const Difference near = difference(batch, element, value, h, loss);
+            const Difference far = difference(batch, element, value, 2.0 * h, loss);
+            const double estimate = (4.0 * near.slope - far.slope) / 3.0;
+            const double change = std::fabs(estimate - before);
             if (level > 0 && !(change >= error)) {
                 error = change;
                 // within rounding of each other, the wider step is the less noisy one
-                best = change <= 5e-12 * size ? previous : estimate;
+                best = change <= 5e-12 * size ? before : estimate;
             }
-            previous = estimate;
-            if (error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
+            if (level > 0 && near.bend > 0.5 * bend && near.bend > 1e-7 * size) best = NAN;
+            before = estimate;
+            bend = near.bend;
+            if (std::isnan(best) || error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
         }
         out[2 * done] = best;
         out[2 * done + 1] = error;

@@ -55,7 +55,7 @@ public:
     virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) = 0;
     virtual Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) = 0;
     virtual Result apply_gradients() = 0;
-    // Two numbers an index: the derivative of the reduced loss and the estimate of its own error.
+    // Two numbers an index: the derivative of the reduced loss (NaN at a kink) and the estimate of its own error.
     virtual Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
                               const int64_t* indices, Index count, double step, double budget_ms, double* out) = 0;
 
@@ -119,6 +119,9 @@ private:
         std::string layer;
         Value<T> value;
     };
+    struct Difference {
+        double slope, bend;
+    };
     struct UpdateChunk {
         Tensor<T>* tensor;
         Index begin, count;
@@ -145,7 +148,7 @@ private:
     void update(const Batch& batch) noexcept;
     bool finite_loss(const Batch& batch, Result& result) const;
     bool take_step(const Batch& batch, Result& result);
-    double difference(const Batch& batch, T& element, double value, double h) noexcept;
+    Difference difference(const Batch& batch, T& element, double value, double h, double at_value) noexcept;
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 

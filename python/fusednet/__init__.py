@@ -1,17 +1,17 @@
 """Train dense neural networks in compiled code, described with Keras's names.
 
-    >>> import fusednet as keras
-    >>> model = keras.models.Sequential([
-    ...     keras.layers.Flatten(input_shape=[8, 8]),
-    ...     keras.layers.Dense(100, activation="elu", kernel_initializer="he_normal"),
-    ...     keras.layers.Dense(10, activation="softmax"),
-    ... ])
-    >>> model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
-    >>> (x_train, y_train), (x_test, y_test) = keras.datasets.load_digits()
-    >>> history = model.fit(x_train / 16.0, y_train, epochs=10, verbose=0)
-    >>> loss, accuracy = model.evaluate(x_test / 16.0, y_test, verbose=0)
-    >>> accuracy > 0.9
-    True
+>>> import fusednet as keras
+>>> model = keras.models.Sequential([
+...     keras.layers.Flatten(input_shape=[8, 8]),
+...     keras.layers.Dense(100, activation="elu", kernel_initializer="he_normal"),
+...     keras.layers.Dense(10, activation="softmax"),
+... ])
+>>> model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+>>> (x_train, y_train), (x_test, y_test) = keras.datasets.load_digits()
+>>> history = model.fit(x_train / 16.0, y_train, epochs=10, verbose=0)
+>>> loss, accuracy = model.evaluate(x_test / 16.0, y_test, verbose=0)
+>>> accuracy > 0.9
+True
 """
 
 from fusednet import (

@@ -37,7 +37,7 @@ def inputs(
     if (rows.shape[1] > 1 and rows.strides[1] != rows.itemsize) or not rows.flags.aligned:
         rows = np.array(rows, order="C")  # the compiled code wants the values of a row side by side
     if check_finite and rows.dtype != np.uint8:
-        _finite(owner, argument, rows, dtype)
+        _finite(owner, argument, rows, dtype, shape)
     return rows
 
 
@@ -66,7 +66,7 @@ def targets(owner: str, argument: str, y: object, rows: int, loss: Loss, outputs
             f"[{owner}] {argument} expects shape ({rows}, {outputs}) for {loss.name}, got {_shape(array.shape)}{hint}"
         )
     array = np.ascontiguousarray(_numbers(owner, argument, array, dtype), dtype=dtype)
-    _finite(owner, argument, array, dtype)
+    _finite(owner, argument, array, dtype, (outputs,))
     if loss.name.endswith("crossentropy"):
         top = 1.0 if loss.name == "binary_crossentropy" else math.inf
         bad = (array < 0) | (array > top)
@@ -144,7 +144,7 @@ def _numbers(owner: str, argument: str, array: Array, dtype: str) -> Array:
     raise TypeError(f"[{owner}] {argument} expects real numbers of at most 64 bits, got dtype {array.dtype}")
 
 
-def _finite(owner: str, argument: str, rows: Array, dtype: str) -> None:
+def _finite(owner: str, argument: str, rows: Array, dtype: str, shape: tuple[int, ...]) -> None:
     row = _native.first_nonfinite_row(rows)
     if row < 0 and rows.dtype == np.float64 and dtype == "float32":
         # Finite here, yet infinite once it is rounded to the model's type.
@@ -157,9 +157,10 @@ def _finite(owner: str, argument: str, rows: Array, dtype: str) -> None:
             )
     if row >= 0:
         column = int(np.argmin(np.isfinite(rows[row])))
+        place = ", ".join(map(str, np.unravel_index(column, shape)))
         allow = " (check_finite=False allows it)" if argument.startswith("x") else ""
         raise ValueError(
-            f"[{owner}] {argument} expects finite values, got {rows[row, column]} in row {row}, column {column}{allow}"
+            f"[{owner}] {argument} expects finite values, got {rows[row, column]} in row {row} at [{place}]{allow}"
         )
 
 
@@ -204,28 +205,36 @@ def verbosity(owner: str, value: object) -> int:
 
         notebook = "ipykernel" in sys.modules
         return 1 if notebook or (sys.stderr is not None and sys.stderr.isatty()) else 2
-    if value in (0, 1, 2):
-        return int(value)  # type: ignore[call-overload,no-any-return]
+    if isinstance(value, int) and value in (0, 1, 2):
+        return int(value)
     raise ValueError(f"[{owner}] verbose expects 'auto', 0, 1 or 2, got {value!r}")
+
+
+def pair(owner: str, argument: str, value: object) -> tuple[Any, Any]:
+    """Two things, (x, y)."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"[{owner}] {argument} expects (x, y), got {type(value).__name__}")
+    return value[0], value[1]
 
 
 def callbacks(owner: str, value: object) -> list[Callback]:
     """The callbacks given to `fit`."""
-    given = [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+    given: list[Any] = [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
     for callback in given:
         if not isinstance(callback, Callback):
             raise TypeError(f"[{owner}] callbacks expects fusednet.callbacks.Callback objects, got {callback!r}")
     return given
 
 
-def batch_of_one(owner: str, layer: str | None, rows: int, batch: int) -> None:
+def batch_of_one(layer: str | None, rows: int, batch: int) -> None:
     """Training with batch statistics needs two rows in every batch; `layer` is the first that does, or None."""
     if layer is None or (batch > 1 and rows % batch != 1):
         return
     if rows == 1 or batch == 1:
         given = "one row" if rows == 1 else "batch_size 1"
         raise ValueError(f"{layer} expects batches of two or more rows while training, got {given}")
-    size = next((b for d in range(1, batch + rows) for b in (batch - d, batch + d) if 1 < b <= rows and rows % b != 1), 0)
+    near = (size for far in range(1, batch + rows) for size in (batch - far, batch + far) if 1 < size <= rows)
+    size = next(size for size in near if rows % size != 1)
     raise ValueError(
         f"{layer} expects batches of two or more rows while training, got {rows} rows in batches of {batch}, which "
         f"leaves a last batch of one; choose another batch_size, for example {size}"

@@ -1,6 +1,5 @@
 """Names: those of the catalogue, with a hint where one is misspelt, and those given to layers."""
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -9,6 +8,8 @@ _counts: dict[str, int] = {}
 
 def unknown(owner: str, argument: str, given: object, known: Iterable[str]) -> ValueError:
     """The error for a name that is not in the catalogue: it lists the known ones and the nearest."""
+    import difflib  # here, since it costs import time and errors are rare
+
     names = list(known)
     near = difflib.get_close_matches(str(given).lower(), [name.lower() for name in names], n=1)
     hint = next((f" (did you mean {name!r}?)" for name in names if near and name.lower() == near[0]), "")

@@ -42,12 +42,12 @@ class Network:
 
     # Structure
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: object) -> None:
         """Put a layer on top. A model that refuses it stays as it is."""
         if isinstance(layer, BoundLayer):
             raise TypeError(
-                f"[{self.label}] {layer.spec.label} belongs to a model and weights are not shared; add its description "
-                "layer.spec and copy the weights with set_weights"
+                f"[{self.label}] expects a layer that is in no model, got {layer.spec.label} of a model: weights are not "
+                "shared; add its description, layer.spec, and copy the weights with set_weights"
             )
         if not isinstance(layer, Layer):
             raise TypeError(f"[{self.label}] expects a layer, got {layer!r}")
@@ -56,7 +56,7 @@ class Network:
             raise ValueError(f"[{self.label}] expects layers with different names, got {layer.name!r} twice")
         first, shape = not engine.layers, engine.input_shape
         if isinstance(layer, InputLayer) and not first:
-            raise ValueError(f"[{self.label}] expects Input as the first layer only, got it after {engine.layers[-1].name!r}")
+            raise ValueError(f"[{self.label}] expects Input as the first layer only, got {layer.name!r} further up")
         if first:
             shape = layer.input_shape
         elif layer.input_shape is not None and shape is not None:
@@ -94,7 +94,8 @@ class Network:
     @property
     def layers(self) -> list[BoundLayer]:
         """The layers with their weights, `Input` left out as in Keras."""
-        return [BoundLayer(cast("Sequential", self), layer) for layer in self._engine.layers if not isinstance(layer, InputLayer)]
+        model = cast("Sequential", self)
+        return [BoundLayer(model, layer) for layer in self._engine.layers if not isinstance(layer, InputLayer)]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> BoundLayer:
         """The layer of that name, or at that place in `layers`."""

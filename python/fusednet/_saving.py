@@ -66,7 +66,11 @@ def save(model: "Sequential", path: str | os.PathLike[str], *, overwrite: bool) 
         "config": config,
         "sha256": _digest(str(_VERSION), config, arrays),
     }
-    write_atomically(target, serialize(arrays, metadata=metadata))
+    try:
+        write_atomically(target, serialize(arrays, metadata=metadata))
+    except OSError as error:
+        # the temporary file that it was about means nothing to the caller
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def write_atomically(target: Path, content: bytes) -> None:
@@ -212,5 +216,3 @@ def _restore(model: "Sequential", config: Mapping[str, Any], arrays: Mapping[str
 
 def _bad(shown: str, expected: str, found: str) -> ModelFileError:
     return ModelFileError(f"[load_model] {shown!r}: expects {expected}, got {found}")
-
-

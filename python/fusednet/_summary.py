@@ -7,15 +7,15 @@ import numpy as np
 from fusednet._engine import Engine
 from fusednet.layers import InputLayer
 
-_WIDTHS = (34, 20, 13)
-
 
 def table(name: str, engine: Engine) -> str:
     """Layers with output shapes and parameters, and the totals. A model without its input's shape has no counts."""
-    lines = [f'Model: "{name}"', _line("_"), _row("Layer (type)", "Output shape", "Param #"), _line("=")]
-    if engine.input_shape is None:
-        rows = [(f"{layer.name} ({type(layer).__name__})", "?", "? (not built)") for layer in engine.layers]
-        return "\n".join([*lines, *(_row(*row) for row in rows), _line("="), "Parameters: known once the model is built"])
+    layers = [layer for layer in engine.layers if not isinstance(layer, InputLayer)]
+    labels = [f"{layer.name} ({type(layer).__name__})" for layer in layers]
+    if not engine.layers or engine.input_shape is None:
+        rows = [(label, "?", "?") for label in labels]
+        return _table(name, rows, ["Params: known once the model is built"])
+    rows = []
     total = trainable = 0
     for layer, before, after in engine.shapes():
         if isinstance(layer, InputLayer):
@@ -24,22 +24,18 @@ def table(name: str, engine: Engine) -> str:
         count = sum(math.prod(spec.shape) for spec in specs)
         total += count
         trainable += sum(math.prod(spec.shape) for spec in specs if spec.trainable)
-        shape = "(None, " + ", ".join(map(str, after)) + ")"
-        lines.append(_row(f"{layer.name} ({type(layer).__name__})", shape, f"{count:,}"))
+        rows.append((labels[len(rows)], f"(None, {', '.join(map(str, after))})", f"{count:,}"))
     size = np.dtype(engine.dtype).itemsize
-    lines.append(_line("="))
     counts = (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable))
-    lines += [f"{label} params: {count:,} ({_bytes(count * size)})" for label, count in counts]
-    return "\n".join([*lines, _line("_")])
+    return _table(name, rows, [f"{label} params: {count:,} ({_bytes(count * size)})" for label, count in counts])
 
 
-def _row(name: str, shape: str, count: str) -> str:
-    first, second, third = _WIDTHS
-    return f"{name:<{first}} {shape:<{second}} {count:>{third}}"
-
-
-def _line(character: str) -> str:
-    return character * (sum(_WIDTHS) + 2)
+def _table(name: str, rows: list[tuple[str, str, str]], totals: list[str]) -> str:
+    rows = [("Layer (type)", "Output shape", "Param #"), *rows]
+    first, second, third = (max(least, *(len(row[i]) for row in rows)) for i, least in enumerate((28, 16, 10)))
+    lines = [f"{a:<{first}}  {b:<{second}}  {c:>{third}}" for a, b, c in rows]
+    rule = "─" * (first + second + third + 4)
+    return "\n".join([f'Model: "{name}"', rule, lines[0], rule, *lines[1:], rule, *totals, rule])
 
 
 def _bytes(count: float) -> str:

@@ -65,7 +65,7 @@ class ActivationFunction:
         values = np.asarray(x)
         values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
         function = self.with_params(**params) if params else self
-        return ops.activation_forward(values, function.name, **function.params)
+        return ops.activation_forward(values, function.name, **dict[str, Any](function.params))
 
     def native(self) -> dict[str, Any]:
         """As the compiled plan reads it."""
@@ -96,6 +96,9 @@ def _parameter(owner: str, key: str, value: object) -> float:
         raise TypeError(f"[{owner}] {key} expects a number, got {value!r}") from None
     if not math.isfinite(number):
         raise ValueError(f"[{owner}] {key} expects a finite number, got {value!r}")
+    if number < 0.0 and _ROWS[owner]["from_output"]:
+        # the derivative is read off the output, whose sign must be the input's
+        raise ValueError(f"[{owner}] {key} expects a number of at least 0, got {value!r}")
     return number
 
 
@@ -130,7 +133,8 @@ def get(identifier: object, owner: str = "activations") -> ActivationFunction:
 for _name in _ROWS:
     globals()[_name] = ActivationFunction(_name)
 del _name
-__all__ = ["ActivationFunction", "get", "names", *_ROWS]  # noqa: PLE0604
+__all__ = ["ActivationFunction", "get", "names"]
+__all__.extend(_ROWS)
 
 if TYPE_CHECKING:
 

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from fusednet import _checks, _native
 from fusednet.models import Sequential
 
-_STEP = 1e-3  # first difference step; the compiled code extrapolates and takes smaller ones near kinks
-_NOISE = 1e-13  # rounding error of such a difference, relative to the loss
+# First difference steps. The compiled code extrapolates, takes smaller steps near kinks and answers NaN on a kink; an
+# element that a wide step finds on a kink may be found beside it by a narrow one.
+_STEPS = (1e-3, 1e-5, 1e-7)
+_NOISE = 1e-12  # rounding error of a difference at the first step, relative to the loss
 _BUDGET_MS = 100.0
 
 
@@ -24,16 +26,19 @@ class TensorCheck:
         name: `layer/role`, or "inputs".
         shape: of the array.
         checked: number of elements compared.
+        kinks: number of elements that were left out because the loss has no derivative there (an input of a ReLU
+            that is exactly 0).
         distance: relative Euclidean distance over the compared elements.
         worst_index: place of the element with the largest relative difference.
         worst_distance: that difference.
         analytic, numeric: the element's two derivatives.
-        passed: whether both distances are within the tolerance.
+        passed: whether both distances are within the tolerance; also true if there was nothing to compare.
     """
 
     name: str
     shape: tuple[int, ...]
     checked: int
+    kinks: int
     distance: float
     worst_index: tuple[int, ...]
     worst_distance: float
@@ -44,14 +49,14 @@ class TensorCheck:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `check_gradients` found; true if every array passed, and a table when printed."""
+    """What `check_gradients` found; true if something was compared and all of it passed, and a table when printed."""
 
     tensors: tuple[TensorCheck, ...]
     tolerance: float
     loss: float
 
     def __bool__(self) -> bool:
-        return all(check.passed for check in self.tensors)
+        return all(check.passed for check in self.tensors) and any(check.checked for check in self.tensors)
 
     @property
     def failures(self) -> tuple[TensorCheck, ...]:
@@ -61,7 +66,7 @@ class GradientReport:
     @property
     def worst(self) -> TensorCheck:
         """The array with the largest distance."""
-        return max(self.tensors, key=lambda check: (math.isnan(check.distance), check.distance))
+        return max(self.tensors, key=lambda check: check.distance)
 
     def __str__(self) -> str:
         head = ("tensor", "elements", "distance", "worst element", "its distance", "analytic", "numeric", "")
@@ -74,22 +79,24 @@ class GradientReport:
         ]
         passed = len(self.tensors) - len(self.failures)
         lines.insert(1, "-" * len(lines[0]))
-        verdict = "all right" if self else "WRONG: " + ", ".join(check.name for check in self.failures)
+        wrong = ", ".join(check.name for check in self.failures)
+        verdict = "all right" if self else f"WRONG: {wrong}" if wrong else "nothing could be compared"
         lines.append(f"{passed} of {len(self.tensors)} below {self.tolerance:g} at loss {self.loss:.6g}: {verdict}")
         return "\n".join(line.rstrip() for line in lines)
 
 
 def _cells(check: TensorCheck) -> tuple[str, ...]:
     total = math.prod(check.shape)
+    elements = f"{check.checked}" if check.checked == total else f"{check.checked} of {total}"
     return (
         check.name,
-        f"{check.checked}" if check.checked == total else f"{check.checked} of {total}",
+        f"{elements}, {check.kinks} on kinks" if check.kinks else elements,
         f"{check.distance:.1e}",
         "[" + ", ".join(map(str, check.worst_index)) + "]",
         f"{check.worst_distance:.1e}",
         f"{check.analytic:+.9e}",
         f"{check.numeric:+.9e}",
-        "right" if check.passed else "WRONG",
+        ("right" if check.checked else "no derivative") if check.passed else "WRONG",
     )
 
 
@@ -112,8 +119,8 @@ def check_gradients(
 
         ||a - n|| / max(||a|| + ||n||, floor),
 
-    where floor = noise / tolerance and noise = 1e-13 * max(1, |loss|) * sqrt(elements) is the rounding error of the
-    differences themselves: a gradient that is exactly zero, such as that of a bias before a BatchNormalization, is
+    where floor = noise / tolerance and noise = 1e-12 * max(1, |loss|) * sqrt(elements) is the rounding error of the
+    differences themselves (more where a kink nearby asks for a smaller step): a gradient that is exactly zero, such as that of a bias before a BatchNormalization, is
     then not failed for that noise, while any error above the noise still is. The worst single element is found by
     |a - n| / max(|a| + |n|, rms of a, the floor of one element) and is held to ten times the tolerance.
 
@@ -143,7 +150,7 @@ def check_gradients(
     """
     loss = model._need_compiled("check_gradients")
     limit = None if max_elements is None else _checks.integer("check_gradients", "max_elements", max_elements, 1)
-    if not isinstance(tolerance, (int, float)) or not 0.0 < tolerance < 1.0:
+    if not 0.0 < tolerance < 1.0:
         raise ValueError(f"[check_gradients] tolerance expects a number in (0, 1), got {tolerance!r}")
     rows, targets = model._batch(x, y, loss)
     rows, targets = rows.astype(np.float64), _in_float64(targets)
@@ -168,8 +175,8 @@ def check_gradients(
         picked = np.arange(values.size, dtype=np.int64)
         if limit is not None and values.size > limit:
             picked = np.sort(generator.choice(values.size, limit, replace=False)).astype(np.int64)
-        numeric = _differences(plan, rows, targets, None if name == "inputs" else name, picked)
-        checks.append(_compare(name, values, picked, numeric, noise, tolerance))
+        numeric, steps = _differences(plan, rows, targets, None if name == "inputs" else name, picked)
+        checks.append(_compare(name, values, picked, numeric, noise * (_STEPS[0] / steps), tolerance))
     return GradientReport(tuple(checks), tolerance, float(result["loss"]))
 
 
@@ -190,14 +197,18 @@ def _copy(model: Sequential, rows: int, inputs: bool) -> _native.Plan:
 
 def _differences(
     plan: _native.Plan, x: NDArray[Any], y: NDArray[Any], name: str | None, picked: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    parts = []
-    done = 0
-    while done < picked.size:
-        part = plan.differences(x, y, name, picked[done:], _STEP, _BUDGET_MS)
-        parts.append(part[:, 0])
-        done += part.shape[0]
-    return np.concatenate(parts)
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Numeric derivatives of the picked elements, NaN where there is none, and the steps they were taken with."""
+    values = np.full(picked.size, np.nan)
+    steps = np.full(picked.size, _STEPS[0])
+    for step in _STEPS:
+        left = np.flatnonzero(np.isnan(values))
+        steps[left] = step
+        while left.size:
+            part = plan.differences(x, y, name, picked[left], step, _BUDGET_MS)
+            values[left[: part.shape[0]]] = part[:, 0]
+            left = left[part.shape[0] :]
+    return values, steps
 
 
 def _compare(
@@ -205,20 +216,26 @@ def _compare(
     gradient: NDArray[np.float64],
     picked: NDArray[np.int64],
     numeric: NDArray[np.float64],
-    noise: float,
+    noise: NDArray[np.float64],
     tolerance: float,
 ) -> TensorCheck:
+    smooth = np.flatnonzero(np.isfinite(numeric))
+    kinks = picked.size - smooth.size
+    if not smooth.size:
+        return TensorCheck(name, gradient.shape, 0, kinks, 0.0, (), 0.0, math.nan, math.nan, True)
+    picked, numeric, noise = picked[smooth], numeric[smooth], noise[smooth]
     analytic = gradient.reshape(-1)[picked]
     gap = np.abs(analytic - numeric)
-    floor = noise * math.sqrt(picked.size) / tolerance
-    distance = float(np.linalg.norm(gap) / max(np.linalg.norm(analytic) + np.linalg.norm(numeric), floor))
-    scale = np.maximum(np.abs(analytic) + np.abs(numeric), max(float(np.sqrt(np.mean(analytic**2))), noise / tolerance))
-    relative = gap / scale
+    size = float(np.linalg.norm(analytic) + np.linalg.norm(numeric))
+    distance = float(np.linalg.norm(gap)) / max(size, float(np.linalg.norm(noise)) / tolerance)
+    rms = float(np.sqrt(np.mean(analytic**2)))
+    relative = gap / np.maximum(np.abs(analytic) + np.abs(numeric), np.maximum(rms, noise / tolerance))
     worst = int(np.argmax(relative))
     return TensorCheck(
         name=name,
         shape=gradient.shape,
         checked=picked.size,
+        kinks=kinks,
         distance=distance,
         worst_index=tuple(int(i) for i in np.unravel_index(picked[worst], gradient.shape)),
         worst_distance=float(relative[worst]),

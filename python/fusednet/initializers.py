@@ -244,8 +244,10 @@ def _truncated(seed: int, stream: int, count: int) -> NDArray[np.float64]:
 
 _CLASSES: dict[str, type[Initializer]] = {
     kind.__name__: kind
-    for kind in (Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling)
-    + (GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform)
+    for kind in (
+        *(Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling),
+        *(GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform),
+    )
 }
 _BY_NAME = {_names.snake_case(name): kind for name, kind in _CLASSES.items()}
 
@@ -270,7 +272,8 @@ def get(identifier: object, owner: str = "initializers", argument: str = "initia
         return identifier()
     config: dict[str, Any] = {}
     if isinstance(identifier, Mapping) and set(identifier) == {"class", "config"}:
-        identifier, config = identifier["class"], dict(identifier["config"])
+        config = dict(identifier["config"])
+        identifier = identifier["class"]
     if not isinstance(identifier, str):
         raise TypeError(f"[{owner}] {argument} expects a name or an initializer, got {identifier!r}")
     kind = _BY_NAME.get(identifier) or _CLASSES.get(identifier)

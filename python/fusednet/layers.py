@@ -174,7 +174,7 @@ class BatchNormalization(Layer):
         input_shape: Sequence[int] | int | None = None,
     ) -> None:
         kind = "BatchNormalization"
-        values = {
+        values: dict[str, object] = {
             "momentum": number(kind, "momentum", momentum, "a number in [0, 1)", lambda v: 0.0 <= v < 1.0),
             "epsilon": number(kind, "epsilon", epsilon, "a positive number", lambda v: 0.0 < v < math.inf),
             "center": bool(center),
@@ -194,9 +194,7 @@ class BatchNormalization(Layer):
     def weight_specs(self, shape: Shape) -> list[WeightSpec]:
         absent = {"gamma": not self.scale, "beta": not self.center}
         return [
-            WeightSpec(
-                role, shape, self.trainable and not role.startswith("moving"), vars(self)[f"{role}_initializer"]
-            )
+            WeightSpec(role, shape, self.trainable and not role.startswith("moving"), vars(self)[f"{role}_initializer"])
             for role, _ in self._first_values
             if not absent.get(role)
         ]
@@ -218,7 +216,8 @@ CLASSES: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (InputLayer, Flatten, Dense, BatchNormalization, Activation)
 }
 CLASSES.update(_activation_layers.CLASSES)
-__all__ = ["Input", "Layer", *CLASSES]  # noqa: PLE0604
+__all__ = ["Activation", "BatchNormalization", "Dense", "Flatten", "Input", "InputLayer", "Layer"]
+__all__.extend(_activation_layers.CLASSES)
 
 if TYPE_CHECKING:
 

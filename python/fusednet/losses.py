@@ -122,7 +122,8 @@ def get(identifier: object, owner: str = "losses") -> Loss:
         return identifier()
     config: dict[str, Any] = {}
     if isinstance(identifier, Mapping) and set(identifier) == {"class", "config"}:
-        identifier, config = identifier["class"], dict(identifier["config"])
+        config = dict(identifier["config"])
+        identifier = identifier["class"]
     if not isinstance(identifier, str):
         raise TypeError(f"[{owner}] loss expects a name or a loss, got {identifier!r}")
     kind = _BY_NAME.get(identifier) or _CLASSES.get(identifier) or _BY_NAME.get(identifier.lower())

@@ -148,15 +148,14 @@ class Sequential(Network):
         held = None
         train = self._samples(shape, x, y, loss, check_finite)
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise TypeError(f"[{owner}] validation_data expects (x, y), got {type(validation_data).__name__}")
-            held = self._samples(shape, *validation_data, loss, check_finite, prefix="validation ")
+            pair = _checks.pair(owner, "validation_data", validation_data)
+            held = self._samples(shape, *pair, loss, check_finite, prefix="validation ")
         elif share > 0.0:
             split = int(train[0].shape[0] * (1.0 - share))
             if not 0 < split < train[0].shape[0]:
                 raise ValueError(
-                    f"[{owner}] validation_split expects a share that leaves rows on both sides of {train[0].shape[0]}, "
-                    f"got {validation_split}"
+                    f"[{owner}] validation_split expects a share that leaves rows on both sides of "
+                    f"{train[0].shape[0]}, got {validation_split}"
                 )
             train, held = (train[0][:split], train[1][:split]), (train[0][split:], train[1][split:])
         batch = _checks.batch_size(owner, batch_size, train[0].shape[0])
@@ -324,7 +323,7 @@ def load_model(path: str | os.PathLike[str], compile: bool = True) -> Sequential
 
 def clone_model(model: Sequential) -> Sequential:
     """A model of the same layers with first weights of its own, not compiled."""
-    clone = Sequential([layer for layer in model._engine.layers], model.name, dtype=model.dtype)
+    clone = Sequential(list(model._engine.layers), model.name, dtype=model.dtype)
     if model.built and not clone.built:
         clone.build(model.input_shape)
     return clone

@@ -287,7 +287,8 @@ def get(identifier: object, owner: str = "optimizers") -> Optimizer:
         return identifier()  # type: ignore[call-arg]
     config: dict[str, Any] = {}
     if isinstance(identifier, Mapping) and set(identifier) == {"class", "config"}:
-        identifier, config = identifier["class"], dict(identifier["config"])
+        config = dict(identifier["config"])
+        identifier = identifier["class"]
     if not isinstance(identifier, str):
         raise TypeError(f"[{owner}] optimizer expects a name or an optimizer, got {identifier!r}")
     kind = _BY_NAME.get(identifier.lower())

@@ -21,7 +21,7 @@ def set_random_seed(seed: int) -> None:
         raise ValueError(f"[set_random_seed] seed expects an integer in 0..2**32 - 1, got {seed!r}")
     _seeds.set_global_seed(value)
     random.seed(value)
-    np.random.seed(value)
+    np.random.seed(value)  # noqa: NPY002
 
 
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:

@@ -1,13 +1,10 @@
 """The IDX format of MNIST: two zero bytes, a type code, the number of dimensions, the big-endian sizes, the values."""
 
-import gzip
 import io
 import math
 import os
 import struct
-import zlib
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +27,9 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Source: the format's description on the MNIST page of LeCun, Cortes & Burges.
     """
+    import gzip  # here and below: these cost import time
+    import zlib
+
     shown = os.fspath(path)
     with open(path, "rb") as raw:
         start = raw.read(2)
@@ -37,7 +37,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         try:
             if start == b"\x1f\x8b":
                 with gzip.GzipFile(fileobj=raw) as unpacked:
-                    return _parse(shown, unpacked)
+                    return _parse(shown, unpacked)  # type: ignore[arg-type]
             return _parse(shown, raw)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _bad(shown, "a whole gzip file", f"a damaged or cut-off one ({error})") from None
@@ -53,33 +53,34 @@ def load_idx(folder: str | os.PathLike[str]) -> Parts:
         FileNotFoundError: the folder or a file is missing.
         ValueError: a file is damaged, or images and labels differ in number.
     """
-    directory = Path(folder)
-    if not directory.is_dir():
-        raise FileNotFoundError(f"[load_idx] expects a folder, got {os.fspath(folder)!r}, which is none")
+    directory = os.fspath(folder)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(f"[load_idx] expects a folder, got {directory!r}, which is none")
     parts = []
     for prefix in ("train", "t10k"):
         images_path = _find(directory, f"{prefix}-images", 3)
         labels_path = _find(directory, f"{prefix}-labels", 1)
         images, labels = read_idx(images_path), read_idx(labels_path)
         if images.ndim != 3:
-            raise _bad(str(images_path), "3 dimensions", str(images.ndim))
+            raise _bad(images_path, "3 dimensions", str(images.ndim))
         if labels.ndim != 1:
-            raise _bad(str(labels_path), "1 dimension", str(labels.ndim))
+            raise _bad(labels_path, "1 dimension", str(labels.ndim))
         if len(images) != len(labels):
-            raise _bad(str(labels_path), f"{len(images)} labels, one for each image", str(len(labels)))
+            raise _bad(labels_path, f"{len(images)} labels, one for each image", str(len(labels)))
         parts.append((images, labels))
     return parts[0], parts[1]
 
 
-def _find(directory: Path, stem: str, dimensions: int) -> Path:
+def _find(directory: str, stem: str, dimensions: int) -> str:
     names = [f"{stem}{separator}idx{dimensions}-ubyte{end}" for separator in "-." for end in ("", ".gz")]
     for name in names:
-        if (directory / name).is_file():
-            return directory / name
-    raise FileNotFoundError(f"[load_idx] expects {names[0]} or {names[1]} in {os.fspath(directory)!r}, got neither")
+        path = os.path.join(directory, name)
+        if os.path.isfile(path):
+            return path
+    raise FileNotFoundError(f"[load_idx] expects {names[0]} or {names[1]} in {directory!r}, got neither")
 
 
-def _parse(shown: str, file: BinaryIO | gzip.GzipFile) -> NDArray[Any]:
+def _parse(shown: str, file: IO[bytes]) -> NDArray[Any]:
     head = file.read(4)
     if len(head) < 4:
         raise _bad(shown, "a header of 4 bytes", f"{len(head)} bytes")

@@ -1,0 +1,31 @@
+"""The learning curve as a picture; needs matplotlib, which the extra `plot` brings."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def available() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def learning_curve(history: Mapping[str, Sequence[float]], path: Path, title: str) -> None:
+    """Loss and accuracy over the epochs, training and validation, as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a display
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
+            if key in history:
+                axes.plot(range(1, len(history[key]) + 1), history[key], style, label=label, markersize=3)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,79 @@
+"""Each compiled kernel on NumPy arrays, for tests, benchmarks, teaching and people who write their own loop.
+
+Arrays are float32 or float64, one type in a call; matrices are (n, c): n samples of c features. Outputs go to `out`
+where it is given (its columns contiguous), else to a new array. Inputs whose columns are not contiguous are copied
+first. `isa` forces one of the float32 tables ("baseline", "avx2", "avx512"); without it the widest is used.
+
+Beside the functions written here, each activation of the catalogue has `<name>_forward` and `<name>_backward`, and
+each optimizer `<name>_update`; `help(fusednet.ops.elu_forward)` shows formula and parameters.
+
+    >>> import numpy as np
+    >>> from fusednet import ops
+    >>> ops.elu_forward(np.array([-1.0, 0.5]), alpha=2.0).round(4).tolist()
+    [-1.2642, 0.5]
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from fusednet.ops import _catalogue
+from fusednet.ops._activations import (
+    activation_backward,
+    activation_forward,
+    saves_output,
+    softmax_backward,
+    softmax_forward,
+)
+from fusednet.ops._layers import (
+    batchnorm_backward,
+    batchnorm_forward,
+    batchnorm_inference,
+    batchnorm_statistics,
+    column_sums,
+    dense_backward,
+    dense_forward,
+    gather,
+    gemm,
+    moving_average,
+)
+from fusednet.ops._losses import accuracy, loss
+from fusednet.ops._updates import (
+    clip_by_global_norm,
+    clip_by_norm,
+    clip_by_value,
+    global_norm,
+    optimizer_update,
+    squared_norm,
+)
+
+globals().update(_catalogue.FUNCTIONS)
+
+__all__ = [
+    "accuracy",
+    "activation_backward",
+    "activation_forward",
+    "batchnorm_backward",
+    "batchnorm_forward",
+    "batchnorm_inference",
+    "batchnorm_statistics",
+    "clip_by_global_norm",
+    "clip_by_norm",
+    "clip_by_value",
+    "column_sums",
+    "dense_backward",
+    "dense_forward",
+    "gather",
+    "gemm",
+    "global_norm",
+    "loss",
+    "moving_average",
+    "optimizer_update",
+    "saves_output",
+    "softmax_backward",
+    "softmax_forward",
+    "squared_norm",
+]
+__all__.extend(_catalogue.FUNCTIONS)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

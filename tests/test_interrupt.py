@@ -1,0 +1,68 @@
+"""Ctrl-C during fit: answered in under 0.2 s, and the model goes on working."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fusednet
+from fusednet.layers import Dense
+
+
+@pytest.mark.parametrize(("features", "units", "batch"), [(8, 8, 16), (600, 700, 256)])
+def test_ctrl_c(features, units, batch):
+    g = np.random.default_rng(0)
+    x = g.normal(size=(4096, features)).astype(np.float32)
+    y = g.integers(0, 4, 4096)
+    model = fusednet.Sequential(
+        [Dense(units, activation="tanh", input_shape=[features]), Dense(units, activation="tanh"), Dense(4, "softmax")]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="adam")
+    model.fit(x[:batch], y[:batch], batch_size=batch, verbose=0)
+    sent = []
+
+    def interrupt():
+        time.sleep(0.4)
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=batch, epochs=1_000_000, verbose=0)
+    late = time.perf_counter() - sent[0]
+    thread.join()
+    assert late < 0.2
+    assert np.isfinite(model.evaluate(x, y, verbose=0))
+    step = model.step
+    model.fit(x, y, batch_size=batch, verbose=0)
+    assert model.step == step + 4096 // batch
+
+
+def test_two_models_train_in_two_threads():
+    """Both get what they get alone: the kernels hold no state of their own."""
+    g = np.random.default_rng(0)
+    x = g.normal(size=(600, 300)).astype(np.float32)
+    y = g.integers(0, 4, 600)
+
+    def train(seed):
+        model = fusednet.Sequential([Dense(500, activation="elu", input_shape=[300]), Dense(4, "softmax")], seed=seed)
+        model.compile(loss="sparse_categorical_crossentropy", optimizer="adam")
+        model.fit(x, y, epochs=4, verbose=0)
+        return model.get_weights()
+
+    alone = [train(0), train(1)]
+    results: dict[int, list[np.ndarray]] = {}
+    threads = [threading.Thread(target=lambda s=s: results.update({s: train(s)})) for s in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in (0, 1):
+        for a, b in zip(alone[seed], results[seed], strict=True):
+            np.testing.assert_array_equal(a, b)
