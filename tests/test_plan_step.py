@@ -139,7 +139,9 @@ def test_order_slices_and_last_batch():
         plan, _ = pair(config)
         at = 0
         while at < 75:
-            at = plan.train(x, y, order, at, min(at + step, 75), 16, 1e9)["next"]
+            r = plan.train(x, y, order, at, min(at + step, 75), 16, 1e9)
+            assert (r["status"], r["next"]) == ("ok", min(at + step, 75))
+            at = r["next"]
         assert plan.step == 5
         results.append(plans.state(plan))
     for name, value in results[0].items():
@@ -171,9 +173,7 @@ def test_inference_is_the_oracle(layers):
     x, y = plans.data(41, 8, 5)
     want, _ = network.forward(x, False)
     out = np.full(want.shape, np.nan)
-    at = 0
-    while at < 41:
-        at = plan.predict(x, out, at, 41, 1e9)
+    assert plan.predict(x, out, 0, 41, 1e9) == 41
     assert_close(out, want, 1e-12 * np.abs(want).max())
     r = plan.evaluate(x, y, 0, 41, 1e9, False)
     assert r["loss"] == pytest.approx(network.loss(want, y)[0], rel=1e-12)

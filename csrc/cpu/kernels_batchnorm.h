@@ -1,5 +1,5 @@
-// Batch normalization over the rows of a batch, and sums down columns. Sums run in T over a chunk of rows, then join
-// in float64: neither the number of rows nor a large mean costs digits.
+// Batch normalization over the rows of a batch, and sums down columns. Sums run in T over a chunk of rows, then
+// join in float64: neither the number of rows nor a large mean costs digits.
 
 constexpr Index chunk = 64;
 

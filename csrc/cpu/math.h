@@ -1,6 +1,7 @@
-// float32 exp, expm1, log, log1p, tanh and sigmoid over the primitives of vec_<isa>.h: within 1 ULP of exact for every
-// float, with or without fused multiply-add. What a rounding loses is kept as a second, small term. Coefficients:
-// minimax fits, weighted by the error in ULP, of (exp(r) - 1 - r) / r^2 and (log(1 + f) - f + f^2 / 2) / f^3.
+// float32 exp, expm1, log, log1p, tanh and sigmoid over the primitives of vec_<isa>.h: within 1 ULP of exact for
+// every float, with or without fused multiply-add. What a rounding loses is kept as a second, small term.
+// Coefficients: minimax fits of (exp(r) - 1 - r) / r^2 and (log(1 + f) - f + f^2 / 2) / f^3, weighted by what their
+// error is worth in the result.
 
 // An unevaluated sum: low is at most a rounding of high.
 struct Sum {

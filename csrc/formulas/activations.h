@@ -1,7 +1,7 @@
-// Activations: y = value(x); dy/dx = derivative(saved), where saved is y if from_output, else x; it is not read where
-// reads_saved is false. A derivative is written against y where that is well conditioned.
-// These files are included inside the namespace of each instruction set: every symbol is then that set's own, and no
-// function compiled for a newer CPU becomes the copy that the linker keeps.
+// Activations: y = value(x); dy/dx = derivative(saved), where saved is y if from_output, else x; it is not read
+// where reads_saved is false. A derivative is written against y where that is well conditioned.
+// These files are included inside the namespace of each instruction set: every symbol is then that set's own, and
+// no function compiled for a newer CPU becomes the copy that the linker keeps.
 
 template <class V>
 struct Linear {

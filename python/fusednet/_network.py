@@ -46,8 +46,8 @@ class Network:
         """Put a layer on top. A model that refuses it stays as it is."""
         if isinstance(layer, BoundLayer):
             raise TypeError(
-                f"[{self.label}] expects a layer that is in no model, got {layer.spec.label} of a model: weights are not "
-                "shared; add its description, layer.spec, and copy the weights with set_weights"
+                f"[{self.label}] expects a layer that is in no model, got {layer.spec.label} of a model: weights are "
+                "not shared; add its description, layer.spec, and copy the weights with set_weights"
             )
         if not isinstance(layer, Layer):
             raise TypeError(f"[{self.label}] expects a layer, got {layer!r}")

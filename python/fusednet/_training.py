@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fusednet.models import Sequential
 
 Array = NDArray[Any]
-_SLICE_WORK = 4e8  # operations: some 5 ms at 100 GFLOP/s
+_SLICE_WORK = 1e9  # operations: some 10 ms at 100 GFLOP/s
 _LEAST_WORK = 1e6  # operations that a step is counted as at least: small steps cost more than their arithmetic
 _BUDGET_MS = 50.0
 

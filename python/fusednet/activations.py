@@ -136,6 +136,11 @@ del _name
 __all__ = ["ActivationFunction", "get", "names"]
 __all__.extend(_ROWS)
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> ActivationFunction: ...

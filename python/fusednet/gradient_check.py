@@ -120,9 +120,11 @@ def check_gradients(
         ||a - n|| / max(||a|| + ||n||, floor),
 
     where floor = noise / tolerance and noise = 1e-12 * max(1, |loss|) * sqrt(elements) is the rounding error of the
-    differences themselves (more where a kink nearby asks for a smaller step): a gradient that is exactly zero, such as that of a bias before a BatchNormalization, is
-    then not failed for that noise, while any error above the noise still is. The worst single element is found by
-    |a - n| / max(|a| + |n|, rms of a, the floor of one element) and is held to ten times the tolerance.
+    differences themselves (more where a kink nearby asks for a smaller step): a gradient that is exactly zero, such as
+    that of a bias before a BatchNormalization, is then not failed for that noise, while any error above the noise
+    still is. The worst single element is found by |a - n| / max(|a| + |n|, rms of a, the floor of one element) and is
+    held to ten times the tolerance. Elements that sit on a kink, where there is no derivative, are counted and left
+    out.
 
     Args:
         model: a compiled model; it does not change.

@@ -285,3 +285,11 @@ def get(identifier: object, owner: str = "initializers", argument: str = "initia
 def serialize(initializer: Initializer) -> dict[str, Any]:
     """The configuration that `get` turns back into the same initializer."""
     return {"class": type(initializer).__name__, "config": initializer.get_config()}
+
+
+__all__ = ["Initializer", "get", "serialize"]
+__all__.extend([*_CLASSES, *_BY_NAME])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

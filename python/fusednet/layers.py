@@ -219,6 +219,11 @@ CLASSES.update(_activation_layers.CLASSES)
 __all__ = ["Activation", "BatchNormalization", "Dense", "Flatten", "Input", "InputLayer", "Layer"]
 __all__.extend(_activation_layers.CLASSES)
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...

@@ -42,6 +42,8 @@ def activation_forward(
     values = _arrays.parameters(activation, dict(row["params"]), params)
     x = _arrays.array(op, "x", x)
     out = _arrays.output(op, out, x.shape, x.dtype)
+    if x.size == 0:
+        return out
     if x.ndim > 2 or x.ndim == 0:
         x = np.ascontiguousarray(x)
     if row["row"]:
@@ -92,6 +94,8 @@ def activation_backward(
     if saved.shape != dy.shape:
         raise ValueError(f"[{op}] 'saved' expects shape {dy.shape} as dy has, got {saved.shape}")
     out = _arrays.output(op, out, dy.shape, dy.dtype)
+    if dy.size == 0:
+        return out
     if dy.ndim not in (1, 2):
         dy, saved = np.ascontiguousarray(dy), np.ascontiguousarray(saved)
     views = [_arrays.flat(op, name, value) for name, value in (("dy", dy), ("saved", saved), ("out", out))]

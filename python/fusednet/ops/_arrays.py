@@ -42,6 +42,15 @@ def vector(op: str, name: str, value: ArrayLike | None, dtype: DTypeLike) -> Arr
     return result
 
 
+def in_place(op: str, name: str, value: object) -> Array:
+    """An array that the call updates: its own memory, C-contiguous."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"[{op}] {name!r} expects a NumPy array, which is updated in place, got {type(value).__name__}")
+    if not value.flags.c_contiguous:
+        raise ValueError(f"[{op}] {name!r} expects a C-contiguous array, which is updated in place")
+    return array(op, name, value)
+
+
 def output(op: str, out: Array | None, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> Array:
     """The array to write to: the one given, which has to fit, or a new one."""
     if out is None:

@@ -21,7 +21,7 @@ def _forward(row: dict[str, Any]) -> Callable[..., Array]:
         return activation_forward(x, name, out=out, isa=isa, **params)
 
     doc = f"y = {row['formula']}; see `activation_forward`."
-    return _named(function, f"{name}_forward", doc, ["x"], row["params"], {"out": None, "isa": None})
+    return _named(function, f"{name}_forward", doc, _arguments("x"), {**dict(row["params"]), "out": None, "isa": None})
 
 
 def _backward(row: dict[str, Any]) -> Callable[..., Array]:
@@ -34,7 +34,9 @@ def _backward(row: dict[str, Any]) -> Callable[..., Array]:
         return activation_backward(dy, saved, name, out=out, isa=isa, **params)
 
     doc = f"The gradient of y = {row['formula']}; `saved` is {saved}. See `activation_backward`."
-    return _named(function, f"{name}_backward", doc, ["dy", "saved"], row["params"], {"out": None, "isa": None})
+    return _named(
+        function, f"{name}_backward", doc, _arguments("dy", "saved"), {**dict(row["params"]), "out": None, "isa": None}
+    )
 
 
 def _update(row: dict[str, Any]) -> Callable[..., None]:
@@ -42,17 +44,11 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
     hyper = [(key, _RATES.get(name, 0.01) if default is None else default) for key, default in row["hyper"]]
     keywords = {"step": 1, **dict(hyper), "scale": 1.0, "clip_value": None, "isa": None}
 
-    def function(w: Array, g: ArrayLike, *state: Array, **options: Any) -> None:
-        arrays = dict(zip(slots, state, strict=False))
-        if len(state) > len(slots):
-            raise TypeError(f"[{name}_update] expects the slots {', '.join(slots) or 'none'}, got {len(state)} arrays")
-        for slot in slots:
-            # a slot may share its name with a hyper-parameter, as momentum does: an array is the slot
-            if slot not in arrays and slot in options and hasattr(options[slot], "shape"):
-                arrays[slot] = options.pop(slot)
-        missing = [slot for slot in slots if slot not in arrays]
-        if missing:
-            raise TypeError(f"[{name}_update] expects the slots {', '.join(slots)}, got no {missing[0]!r}")
+    def function(w: Array, g: ArrayLike, /, *state: Array, **options: Any) -> None:
+        if len(state) != len(slots):
+            raise TypeError(
+                f"[{name}_update] expects w, g{''.join(f', {slot}' for slot in slots)}, got {len(state)} slots"
+            )
         unknown = [key for key in options if key not in keywords]
         if unknown:
             raise TypeError(f"[{name}_update] expects options among {', '.join(keywords)}; got {unknown[0]!r}")
@@ -61,7 +57,7 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
             name,
             w,
             g,
-            [arrays[slot] for slot in slots],
+            state,
             step=values["step"],
             hyper=[values[key] for key, _ in hyper],
             scale=values["scale"],
@@ -74,24 +70,26 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
         f"Hyper-parameters: {', '.join(f'{key}={value:g}' for key, value in hyper)}; step counts from 1.\n"
         "g is multiplied by `scale`, then clamped to +-clip_value. See `optimizer_update`."
     )
-    positional = ["w", "g", *(slot if slot not in keywords else f"{slot}_slot" for slot in slots)]
-    return _named(function, f"{name}_update", doc, positional, [], keywords)
+    # a slot may have the name of a hyper-parameter, as momentum does: slots go by position only
+    listed = [Parameter(f"{key}_" if key in keywords else key, Parameter.POSITIONAL_ONLY) for key in ("w", "g", *slots)]
+    return _named(function, f"{name}_update", doc, listed, keywords)
+
+
+def _arguments(*names: str) -> list[Parameter]:
+    return [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
 
 
 def _named(
     function: Callable[..., Any],
     name: str,
     doc: str,
-    positional: list[str],
-    params: list[tuple[str, float]],
+    listed: list[Parameter],
     keywords: dict[str, Any],
 ) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__doc__, function.__module__ = doc, "fusednet.ops"
-    listed = [Parameter(key, Parameter.POSITIONAL_OR_KEYWORD) for key in positional]
-    options = {**dict(params), **keywords}
-    listed += [Parameter(key, Parameter.KEYWORD_ONLY, default=value) for key, value in options.items()]
-    function.__signature__ = Signature(listed)  # type: ignore[attr-defined]
+    options = [Parameter(key, Parameter.KEYWORD_ONLY, default=value) for key, value in keywords.items()]
+    function.__signature__ = Signature([*listed, *options])  # type: ignore[attr-defined]
     return function
 
 

@@ -84,6 +84,8 @@ def dense_forward(
     if x.shape[1] != w.shape[0]:
         raise ValueError(f"[{op}] 'x' expects (n, {w.shape[0]}), got {x.shape}")
     bias = _arrays.vector(op, "b", b, x.dtype)
+    if bias is not None and bias.shape != w.shape[1:]:
+        raise ValueError(f"[{op}] 'b' expects shape ({w.shape[1]},), got {bias.shape}")
     out = _arrays.output(op, out, (x.shape[0], w.shape[1]), x.dtype)
     row = _row(op, activation or "linear")
     values = _arrays.parameters(row["name"], dict(row["params"]), params)
@@ -257,8 +259,8 @@ def batchnorm_backward(
 
 def moving_average(moving: Array, value: ArrayLike, momentum: float = 0.99, *, isa: str | None = None) -> None:
     """moving = momentum * moving + (1 - momentum) * value, in place; both are (c,)."""
-    with_value = _arrays.array("moving_average", "value", value, np.asarray(moving).dtype)
-    _native.moving_average(moving, with_value, momentum, isa)
+    moving = _arrays.in_place("moving_average", "moving", moving)
+    _native.moving_average(moving, _arrays.array("moving_average", "value", value, moving.dtype), momentum, isa)
 
 
 def gather(

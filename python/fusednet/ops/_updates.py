@@ -56,13 +56,13 @@ def optimizer_update(
     if optimizer not in _ROWS:
         raise _names.unknown("optimizer_update", "optimizer", optimizer, _ROWS)
     op = f"{optimizer}_update"
-    w = _in_place(op, "w", w)
+    w = _arrays.in_place(op, "w", w)
     g = _arrays.array(op, "g", g, w.dtype)
     if g.shape != w.shape:
         raise ValueError(f"[{op}] 'g' expects shape {w.shape} as w has, got {g.shape}")
     state = []
     for name, slot in zip(_ROWS[optimizer]["slots"], slots, strict=False):
-        slot = _in_place(op, name, slot)
+        slot = _arrays.in_place(op, name, slot)
         if slot.dtype != w.dtype:
             raise TypeError(f"[{op}] {name!r} expects {w.dtype} as w has, got {slot.dtype}")
         if slot.shape != w.shape:
@@ -127,14 +127,6 @@ def clip_by_global_norm(gradients: Iterable[Array], global_clipnorm: float) -> f
         for g in arrays:
             g *= g.dtype.type(limit / norm)
     return norm
-
-
-def _in_place(op: str, name: str, value: object) -> Array:
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"[{op}] {name!r} expects a NumPy array, which is updated in place, got {type(value).__name__}")
-    if not value.flags.c_contiguous:
-        raise ValueError(f"[{op}] {name!r} expects a C-contiguous array, which is updated in place")
-    return _arrays.array(op, name, value)
 
 
 def _positive(op: str, name: str, value: float) -> float:
