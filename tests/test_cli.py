@@ -69,7 +69,9 @@ def idx(tmp_path):
 
 @pytest.mark.parametrize("recipe", ["batchnorm", "clipping"])
 def test_train_on_idx_files(tmp_path, idx, recipe):
-    done = run("train", "--data", idx, "--recipe", recipe, "--epochs", 2, "--batch-size", 20, "--out", "o", cwd=tmp_path)
+    done = run(
+        "train", "--data", idx, "--recipe", recipe, "--epochs", 2, "--batch-size", 20, "--out", "o", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "o" / "metrics.json").read_text())["steps"] == 10
 

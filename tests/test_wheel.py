@@ -24,7 +24,11 @@ def run(code: str, **env: str) -> str:
 
 
 def test_one_version():
-    assert fusednet.__version__ == _native.__version__ == importlib.metadata.version("fusednet")
+    assert fusednet.__version__ == _native.__version__
+    try:
+        assert importlib.metadata.version("fusednet") == fusednet.__version__
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("fusednet is imported from the checkout, not installed")
 
 
 def test_the_package_is_typed():

@@ -50,6 +50,7 @@ bool has_type(const py::array& a) {
 // Elements where they should be, whole words in memory, columns next to each other.
 inline void check_layout(const Argument& argument, const py::array& a, bool writable) {
     if (writable && !a.writeable()) throw py::value_error(argument.where() + "a writable array, got a read-only one");
+    if (a.size() == 0) return;  // NumPy gives such arrays any strides
     const py::ssize_t size = a.itemsize();
     bool aligned = reinterpret_cast<uintptr_t>(a.data()) % uintptr_t(size) == 0;
     for (py::ssize_t i = 0; i < a.ndim(); ++i) aligned = aligned && (a.shape(i) <= 1 || a.strides(i) % size == 0);

@@ -198,6 +198,17 @@ def fraction(owner: str, argument: str, value: object) -> float:
     return float(value)
 
 
+def split(owner: str, data: tuple[Array, Array], share: float) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """The data without and with only the last share of its rows."""
+    x, y = data
+    rows = int(x.shape[0] * (1.0 - share))
+    if not 0 < rows < x.shape[0]:
+        raise ValueError(
+            f"[{owner}] validation_split expects a share that leaves rows on both sides of {x.shape[0]}, got {share}"
+        )
+    return (x[:rows], y[:rows]), (x[rows:], y[rows:])
+
+
 def verbosity(owner: str, value: object) -> int:
     """0 silent, 1 progress bar, 2 a line an epoch; "auto" is 1 at a terminal or in a notebook, else 2."""
     if isinstance(value, str) and value == "auto":

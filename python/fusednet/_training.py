@@ -5,12 +5,13 @@ run; a time limit is the second guard, so that Ctrl-C is answered within 0.2 s o
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from fusednet import _checks
 from fusednet._errors import NonFiniteError
 from fusednet._progress import Progress
 from fusednet.callbacks import Callback
@@ -188,3 +189,26 @@ def gradients(model: "Sequential", x: Array, y: Array) -> Iterator[tuple[str, Ar
     if result["status"] != "ok":
         raise non_finite(model, result, None)
     return iter([(info["name"], plan.gradient(info["name"])) for info in plan.tensors() if info["trainable"]])
+
+
+def apply(model: "Sequential", given: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> None:
+    """One step of the optimizer with given gradients, all of which are checked before any is set."""
+    names = {variable.name: variable.shape for variable in model.trainable_weights}
+    if not isinstance(given, Mapping):
+        if len(given) != len(names):
+            raise ValueError(f"[{model.label}] gradients expects {len(names)} arrays, got {len(given)}")
+        given = dict(zip(names, given, strict=True))
+    wrong = sorted(set(given) ^ set(names))
+    if wrong:
+        what = "an unknown" if wrong[0] in given else "no"
+        raise ValueError(f"[{model.label}] gradients expects {', '.join(names)}; got {what} {wrong[0]!r}")
+    checked = {
+        name: _checks.weight(model.label, f"gradient of {name}", given[name], shape, model.dtype)
+        for name, shape in names.items()
+    }
+    plan = model._engine.plan()
+    for name, value in checked.items():
+        plan.set_gradient(name, value)
+    result = plan.apply_gradients()
+    if result["status"] != "ok":
+        raise non_finite(model, result, None)

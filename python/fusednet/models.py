@@ -151,19 +151,11 @@ class Sequential(Network):
             pair = _checks.pair(owner, "validation_data", validation_data)
             held = self._samples(shape, *pair, loss, check_finite, prefix="validation ")
         elif share > 0.0:
-            split = int(train[0].shape[0] * (1.0 - share))
-            if not 0 < split < train[0].shape[0]:
-                raise ValueError(
-                    f"[{owner}] validation_split expects a share that leaves rows on both sides of "
-                    f"{train[0].shape[0]}, got {validation_split}"
-                )
-            train, held = (train[0][:split], train[1][:split]), (train[0][split:], train[1][split:])
+            train, held = _checks.split(owner, train, share)
         batch = _checks.batch_size(owner, batch_size, train[0].shape[0])
         held_batch = batch
-        if held is not None and validation_batch_size is not None:
+        if validation_batch_size is not None:
             held_batch = _checks.integer(owner, "validation_batch_size", validation_batch_size, 1)
-        if held is not None:
-            held_batch = min(held_batch, held[0].shape[0])
         _checks.batch_of_one(self._engine.batch_statistics_layer(), train[0].shape[0], batch)
 
         if not self.built:
@@ -175,7 +167,7 @@ class Sequential(Network):
             train,
             held,
             batch=batch,
-            validation_batch=held_batch,
+            validation_batch=held_batch if held is None else min(held_batch, held[0].shape[0]),
             epochs=range(first, last),
             verbose=show,
             shuffle=bool(shuffle),
@@ -265,25 +257,7 @@ class Sequential(Network):
             NonFiniteError: for NaN or infinity. Nothing has changed in either case.
         """
         self._need_compiled("apply_gradients")
-        names = {variable.name: variable.shape for variable in self.trainable_weights}
-        if not isinstance(gradients, Mapping):
-            if len(gradients) != len(names):
-                raise ValueError(f"[{self.label}] gradients expects {len(names)} arrays, got {len(gradients)}")
-            gradients = dict(zip(names, gradients, strict=True))
-        wrong = sorted(set(gradients) ^ set(names))
-        if wrong:
-            what = "an unknown" if wrong[0] in gradients else "no"
-            raise ValueError(f"[{self.label}] gradients expects {', '.join(names)}; got {what} {wrong[0]!r}")
-        checked = {
-            name: _checks.weight(self.label, f"gradient of {name}", gradients[name], shape, self.dtype)
-            for name, shape in names.items()
-        }
-        plan = self._engine.plan()
-        for name, value in checked.items():
-            plan.set_gradient(name, value)
-        result = plan.apply_gradients()
-        if result["status"] != "ok":
-            raise _training.non_finite(self, result, None)
+        _training.apply(self, gradients)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write weights, optimizer state, random state and configuration to one file, all or nothing.

@@ -237,8 +237,8 @@ class Adam(Optimizer):
             clipnorm,
             global_clipnorm,
             name,
-            beta_1=_number("Adam", "beta_1", beta_1, below=1.0),
-            beta_2=_number("Adam", "beta_2", beta_2, below=1.0),
+            beta_1=_discount("beta_1", beta_1),
+            beta_2=_discount("beta_2", beta_2),
             epsilon=_number("Adam", "epsilon", epsilon),
         )
 
@@ -247,26 +247,25 @@ class Adam(Optimizer):
         return "adam"
 
 
-def _number(
-    owner: str,
-    argument: str,
-    value: object,
-    *,
-    most: float = math.inf,
-    below: float = math.inf,
-    positive: bool = False,
-) -> float:
+def _number(owner: str, argument: str, value: object, *, most: float = math.inf, positive: bool = False) -> float:
+    """A finite number of at least 0, or above it, and up to `most`; `most` of 1 is for discounts."""
     wanted = "a positive finite number" if positive else "a finite number of at least 0"
     if most < math.inf:
         wanted = f"a number in [0, {most:g}]"
-    elif below < math.inf:
-        wanted = f"a number in [0, {below:g})"
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise TypeError(f"[{owner}] {argument} expects {wanted}, got {value!r}") from None
-    if not (0.0 <= number <= most and number < below and math.isfinite(number)) or (positive and number == 0.0):
+    if not (0.0 <= number <= most and math.isfinite(number)) or (positive and number == 0.0):
         raise ValueError(f"[{owner}] {argument} expects {wanted}, got {value!r}")
+    return number
+
+
+def _discount(argument: str, value: float) -> float:
+    """Adam divides by 1 - beta**t: beta is below 1."""
+    number = _number("Adam", argument, value, most=1.0)
+    if number == 1.0:
+        raise ValueError(f"[Adam] {argument} expects a number in [0, 1), got {value!r}")
     return number
 
 
