@@ -209,7 +209,7 @@ def test_apply_gradients(model):
         model.apply_gradients(poisoned)
 
 
-def test_a_loss_that_becomes_nan_names_epoch_step_and_layer():
+def test_training_that_diverges_names_epoch_step_and_layer():
     fusednet.utils.clear_session()
     model = fusednet.Sequential([Dense(4, activation="relu", input_shape=[6]), Dense(2, name="top"), Dense(1)], seed=0)
     model.compile(loss="mse", optimizer=fusednet.optimizers.SGD(1e6))
@@ -224,13 +224,21 @@ def test_a_loss_that_becomes_nan_names_epoch_step_and_layer():
     error = caught.value
     assert error.step == len(kept) + 1
     assert error.epoch == len(kept) // 5 + 1
-    assert not np.isfinite(error.value)
+    assert not error.value < 1e18
     assert error.where in str(error)
     for a, b in zip(kept[-1], model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
         assert np.isfinite(b).all()
     model.optimizer.learning_rate = 1e-9
     assert model.step == len(kept)
+
+
+def test_an_update_that_would_overflow_the_weights_is_not_made():
+    """Finite gradients, but w - lr g beyond float32: the weights of that step would be the first bad ones."""
+    model = fusednet.Sequential([Dense(1, input_shape=[6])], seed=0)
+    model.compile(loss="mse", optimizer=fusednet.optimizers.SGD(1e38))
+    with unchanged(model), pytest.raises(fusednet.NonFiniteError, match="too large"):
+        model.fit(X, 10 * X[:, :1], batch_size=40, verbose=0)
 
 
 def test_a_batchnorm_keeps_its_moving_statistics_when_the_step_fails(model):

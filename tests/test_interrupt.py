@@ -14,7 +14,7 @@ import fusednet
 from fusednet.layers import Dense
 
 
-@pytest.mark.parametrize(("features", "units", "batch"), [(8, 8, 16), (600, 700, 256)])
+@pytest.mark.parametrize(("features", "units", "batch"), [(8, 8, 16), (600, 700, 256), (3000, 3000, 1024)])
 def test_ctrl_c(features, units, batch):
     g = np.random.default_rng(0)
     x = g.normal(size=(4096, features)).astype(np.float32)

@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_old_file(saved, monkeypatch):
 
 
 def test_a_folder_that_takes_no_file(tmp_path):
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         network().save(tmp_path / "nowhere" / "model.safetensors")
 
 

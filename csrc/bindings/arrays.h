@@ -20,7 +20,9 @@ inline std::string shape_text(const py::array& a) {
     return text + (a.ndim() == 1 ? ",)" : ")");
 }
 
-inline std::string dtype_text(const py::array& a) { return std::string(py::str(a.dtype())); }
+inline std::string dtype_text(const py::array& a) {
+    return std::string(py::str(a.dtype()));
+}
 
 struct Argument {
     const char* op;
@@ -40,7 +42,9 @@ struct Argument {
 
 constexpr Index any_size = -1;
 
-inline std::string size_text(Index size) { return size == any_size ? "n" : std::to_string(size); }
+inline std::string size_text(Index size) {
+    return size == any_size ? "n" : std::to_string(size);
+}
 
 template <class T>
 bool has_type(const py::array& a) {
@@ -106,8 +110,12 @@ T* vector(const char* op, const char* name, const py::object& object, Index n, b
     return static_cast<T*>(const_cast<void*>(a.data()));
 }
 
-inline Index rows_of(const py::array& a) { return a.ndim() == 2 ? a.shape(0) : 1; }
-inline Index cols_of(const py::array& a) { return a.ndim() == 0 ? 0 : a.shape(a.ndim() - 1); }
+inline Index rows_of(const py::array& a) {
+    return a.ndim() == 2 ? a.shape(0) : 1;
+}
+inline Index cols_of(const py::array& a) {
+    return a.ndim() == 0 ? 0 : a.shape(a.ndim() - 1);
+}
 
 // Calls f with the scalar type of `a` as a value: f(float()) or f(double()).
 template <class F>

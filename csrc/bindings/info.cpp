@@ -184,7 +184,9 @@ void set_threads(int count) {
 
 }  // namespace
 
-std::vector<std::string> optimizer_slots(Optimizer row) { return split(optimizer_catalogue[int(row)].slots); }
+std::vector<std::string> optimizer_slots(Optimizer row) {
+    return split(optimizer_catalogue[int(row)].slots);
+}
 
 std::vector<std::string> optimizer_hyper(Optimizer row) {
     std::vector<std::string> names = split(optimizer_catalogue[int(row)].hyper);
@@ -200,12 +202,18 @@ void register_info(py::module_& m) {
     m.def("cuda_info", &cuda_info);
     m.def("get_num_threads", &get_num_threads);
     m.def("set_num_threads", &set_threads, py::arg("count"));
-    m.def("random_uniform", [](uint64_t seed, uint64_t stream, Index count) {
-        return random_array<philox_uniform>("random_uniform", seed, stream, count);
-    }, py::arg("seed"), py::arg("stream"), py::arg("count"));
-    m.def("random_normal", [](uint64_t seed, uint64_t stream, Index count) {
-        return random_array<philox_normal>("random_normal", seed, stream, count);
-    }, py::arg("seed"), py::arg("stream"), py::arg("count"));
+    m.def(
+        "random_uniform",
+        [](uint64_t seed, uint64_t stream, Index count) {
+            return random_array<philox_uniform>("random_uniform", seed, stream, count);
+        },
+        py::arg("seed"), py::arg("stream"), py::arg("count"));
+    m.def(
+        "random_normal",
+        [](uint64_t seed, uint64_t stream, Index count) {
+            return random_array<philox_normal>("random_normal", seed, stream, count);
+        },
+        py::arg("seed"), py::arg("stream"), py::arg("count"));
     m.def("permutation", &permutation, py::arg("seed"), py::arg("stream"), py::arg("count"));
     m.def("first_nonfinite_row", &first_nonfinite_row, py::arg("x"));
 }

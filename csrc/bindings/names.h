@@ -12,8 +12,7 @@ namespace fusednet::bindings {
 
 #define FUSEDNET_NAME(name, ...) #name,
 inline constexpr const char* activation_names[] = {FUSEDNET_ACTIVATIONS(FUSEDNET_NAME)};
-inline constexpr const char* loss_names[] = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_NAME)
-                                                 FUSEDNET_ROW_LOSSES(FUSEDNET_NAME)};
+inline constexpr const char* loss_names[] = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_NAME) FUSEDNET_ROW_LOSSES(FUSEDNET_NAME)};
 inline constexpr const char* optimizer_names[] = {FUSEDNET_OPTIMIZERS(FUSEDNET_NAME)};
 #undef FUSEDNET_NAME
 

@@ -72,7 +72,8 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
         const Index n = b.shape(1), size = Index(sizeof(T));
         for (const auto& [name, array] : {std::pair("a", a), std::pair("b", b)})
             if (reinterpret_cast<uintptr_t>(array.data()) % size || array.strides(0) % size || array.strides(1) % size)
-                throw py::value_error(Argument{op, name}.where() + "elements aligned to their size, got an unaligned array");
+                throw py::value_error(Argument{op, name}.where() +
+                                      "elements aligned to their size, got an unaligned array");
         if (n > 1 && k > 1 && b.strides(1) != size && b.strides(0) != size)
             throw py::value_error(Argument{op, "b"}.where() + "one contiguous axis, got strides of " +
                                   std::to_string(b.strides(0)) + " and " + std::to_string(b.strides(1)) + " bytes");
@@ -123,8 +124,8 @@ void forward(const char* op, const py::array& x, const py::array& out, const Par
 }
 
 template <class Kernel>
-void backward(const char* op, const char* saved_name, const py::array& dy, const py::array& saved,
-              const py::array& out, const Params& params, const Isa& isa, Kernel kernel) {
+void backward(const char* op, const char* saved_name, const py::array& dy, const py::array& saved, const py::array& out,
+              const Params& params, const Isa& isa, Kernel kernel) {
     dispatch(op, "dy", dy, [&](auto zero) {
         using T = decltype(zero);
         const Index rows = rows_of(dy), cols = cols_of(dy);
@@ -342,8 +343,8 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
         double scalars[max_scalars] = {};
         scalars_of(op, row, step, hyper, scalars);
         const Index n = cols_of(w);
-        UpdateArgs<T> args{n, vector<T>(op, "w", w, n, true), vector<T>(op, "g", g, n, false), {}, scalars, scale,
-                           clip_value.value_or(INFINITY)};
+        UpdateArgs<T> args{n,     vector<T>(op, "w", w, n, true), vector<T>(op, "g", g, n, false), {}, scalars,
+                           scale, clip_value.value_or(INFINITY)};
         if (!args.g) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
         const size_t wanted = optimizer_slots(row).size();
         if (slots.size() != wanted)

@@ -61,7 +61,9 @@ LossSpec loss_spec(const py::dict& d) {
     return spec;
 }
 
-double or_none(const py::object& value) { return value.is_none() ? OptimizerSpec::none : value.cast<double>(); }
+double or_none(const py::object& value) {
+    return value.is_none() ? OptimizerSpec::none : value.cast<double>();
+}
 
 OptimizerSpec optimizer_spec(const py::dict& d) {
     OptimizerSpec spec;
@@ -91,7 +93,8 @@ PlanSpec plan_spec(const py::dict& d) {
     if (spec.batch < 1) Argument{"Plan", "batch"}.bad_value("at least 1", std::to_string(spec.batch));
     if (spec.features < 1) Argument{"Plan", "features"}.bad_value("at least 1", std::to_string(spec.features));
     spec.input_gradient = d.contains("input_gradient") && d["input_gradient"].cast<bool>();
-    for (const py::handle layer : d["layers"]) spec.layers.push_back(layer_spec(py::reinterpret_borrow<py::dict>(layer)));
+    for (const py::handle layer : d["layers"])
+        spec.layers.push_back(layer_spec(py::reinterpret_borrow<py::dict>(layer)));
     if (d.contains("loss") && !d["loss"].is_none()) {
         spec.has_loss = true;
         spec.loss = loss_spec(d["loss"]);
@@ -144,7 +147,9 @@ public:
             throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
     }
 
-    Targets targets(const char* op, const py::array& y, Index rows) const {
+    // The targets of rows begin to end of the order; labels of other rows are not looked at.
+    Targets targets(const char* op, const py::array& y, Index rows, const int64_t* order, Index begin,
+                    Index end) const {
         need_loss(op);
         Targets targets;
         if (!spec().loss.labels) {
@@ -156,10 +161,12 @@ public:
         if (y.ndim() != 1 || y.shape(0) != rows) argument.bad_shape("(" + std::to_string(rows) + ",)", y);
         check_layout(argument, y, false);
         targets.labels = static_cast<const int32_t*>(y.data());
-        for (Index i = 0; i < rows; ++i)
-            if (targets.labels[i] < 0 || targets.labels[i] >= plan_->outputs())
+        for (Index i = begin; i < end; ++i) {
+            const Index row = order ? Index(order[i]) : i;
+            if (targets.labels[row] < 0 || targets.labels[row] >= plan_->outputs())
                 argument.bad_value("labels from 0 to " + std::to_string(plan_->outputs() - 1),
-                                   std::to_string(targets.labels[i]) + " in row " + std::to_string(i));
+                                   std::to_string(targets.labels[row]) + " in row " + std::to_string(row));
+        }
         return targets;
     }
 
@@ -202,7 +209,7 @@ private:
 };
 
 py::dict result_dict(const Result& r) {
-    constexpr const char* status[] = {"ok", "loss", "gradient"};
+    constexpr const char* status[] = {"ok", "loss", "gradient", "interrupted"};
     py::dict d;
     d["next"] = r.next;
     d["steps"] = r.steps;
@@ -217,24 +224,33 @@ py::dict result_dict(const Result& r) {
     return d;
 }
 
+// Has Ctrl-C, or another signal whose handler raises, come in? Only Python's main thread hears of it.
+bool signalled(void*) {
+    const py::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+}
+
 py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::object& order, Index begin, Index end,
                Index batch, double budget_ms) {
     self.need_optimizer("train");
     const Rows rows = samples("train", "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets("train", y, x.shape(0));
     self.check_batch("train", batch);
     const int64_t* indices = self.order("train", order, begin, end, x.shape(0));
-    const py::gil_scoped_release release;
-    const Result result = self.plan().train(rows, targets, indices, begin, end, batch, budget_ms);
-    const py::gil_scoped_acquire acquire;
+    const Targets targets = self.targets("train", y, x.shape(0), indices, begin, end);
+    Result result;
+    {
+        const py::gil_scoped_release release;
+        result = self.plan().train(rows, targets, indices, begin, end, batch, budget_ms, {.asked = signalled});
+    }
+    if (result.status == Status::interrupted) throw py::error_already_set();
     return result_dict(result);
 }
 
 py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
                   bool training) {
     const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets("evaluate", y, x.shape(0));
     self.check_range("evaluate", begin, end, x.shape(0));
+    const Targets targets = self.targets("evaluate", y, x.shape(0), nullptr, begin, end);
     const py::gil_scoped_release release;
     const Result result = self.plan().evaluate(rows, targets, begin, end, budget_ms, training);
     const py::gil_scoped_acquire acquire;
@@ -244,7 +260,8 @@ py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index be
 Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begin, Index end, double budget_ms) {
     const Rows rows = samples("predict", "x", x, any_size, self.spec().features);
     self.check_range("predict", begin, end, x.shape(0));
-    if (out.ndim() != 2) Argument{"predict", "out"}.bad_shape("(n, " + std::to_string(self.plan().outputs()) + ")", out);
+    if (out.ndim() != 2)
+        Argument{"predict", "out"}.bad_shape("(n, " + std::to_string(self.plan().outputs()) + ")", out);
     if (self.spec().float64)
         output<double>("predict", "out", out, x.shape(0), self.plan().outputs());
     else
@@ -257,7 +274,7 @@ Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begi
 
 py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y, const py::object& input_gradient) {
     const Rows rows = samples("compute_gradients", "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets("compute_gradients", y, x.shape(0));
+    const Targets targets = self.targets("compute_gradients", y, x.shape(0), nullptr, 0, x.shape(0));
     self.check_batch("compute_gradients", x.shape(0));
     void* out = nullptr;
     if (!input_gradient.is_none()) {
@@ -265,9 +282,10 @@ py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y,
             throw py::value_error("[compute_gradients] 'input_gradient' expects a plan made with input_gradient");
         const auto a = py::cast<py::array>(input_gradient);
         const auto check = [&](auto zero) {
-            const auto v = output<decltype(zero)>("compute_gradients", "input_gradient", a, x.shape(0),
-                                                  self.spec().features);
-            if (v.ld != self.spec().features) Argument{"compute_gradients", "input_gradient"}.bad_shape("contiguous", a);
+            const auto v =
+                output<decltype(zero)>("compute_gradients", "input_gradient", a, x.shape(0), self.spec().features);
+            if (v.ld != self.spec().features)
+                Argument{"compute_gradients", "input_gradient"}.bad_shape("contiguous", a);
             return static_cast<void*>(v.data);
         };
         out = self.spec().float64 ? check(double()) : check(float());
@@ -291,7 +309,7 @@ py::array differences(PyPlan& self, const py::array& x, const py::array& y, cons
                       const py::array& indices, double step, double budget_ms) {
     const char* op = "differences";
     const Rows rows = samples(op, "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets(op, y, x.shape(0));
+    const Targets targets = self.targets(op, y, x.shape(0), nullptr, 0, x.shape(0));
     self.check_batch(op, x.shape(0));
     Index size = x.shape(0) * self.spec().features;
     if (name) {
@@ -312,7 +330,8 @@ py::array differences(PyPlan& self, const py::array& x, const py::array& y, cons
     Index done = 0;
     {
         const py::gil_scoped_release release;
-        done = self.plan().differences(rows, targets, n, name ? &*name : nullptr, at, count, step, budget_ms, out.data());
+        done =
+            self.plan().differences(rows, targets, n, name ? &*name : nullptr, at, count, step, budget_ms, out.data());
     }
     return py::array_t<double>(std::vector<Index>{done, 2}, out.data());
 }
@@ -342,19 +361,25 @@ void register_plan(py::module_& m) {
         .def_property_readonly("features", [](const PyPlan& p) { return p.spec().features; })
         .def_property_readonly("outputs", [](const PyPlan& p) { return p.plan().outputs(); })
         .def_property_readonly("nbytes", [](const PyPlan& p) { return p.plan().nbytes(); })
-        .def_property("step", [](const PyPlan& p) { return p.plan().step; },
-                      [](PyPlan& p, int64_t value) { p.plan().step = value; })
-        .def_property("learning_rate", [](const PyPlan& p) { return p.plan().learning_rate; },
-                      [](PyPlan& p, double value) { p.plan().learning_rate = value; })
+        .def_property(
+            "step", [](const PyPlan& p) { return p.plan().step; },
+            [](PyPlan& p, int64_t value) { p.plan().step = value; })
+        .def_property(
+            "learning_rate", [](const PyPlan& p) { return p.plan().learning_rate; },
+            [](PyPlan& p, double value) { p.plan().learning_rate = value; })
         .def("describe", [](const PyPlan& p) { return p.plan().describe(); })
         .def("__str__", [](const PyPlan& p) { return p.plan().describe(); })
         .def("tensors", &tensors)
-        .def("get", [](const PyPlan& p, const std::string& name) { return p.get(name, false); }, py::arg("name"))
-        .def("set", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, false); },
-             py::arg("name"), py::arg("value"))
-        .def("gradient", [](const PyPlan& p, const std::string& name) { return p.get(name, true); }, py::arg("name"))
-        .def("set_gradient", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, true); },
-             py::arg("name"), py::arg("value"))
+        .def(
+            "get", [](const PyPlan& p, const std::string& name) { return p.get(name, false); }, py::arg("name"))
+        .def(
+            "set", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, false); },
+            py::arg("name"), py::arg("value"))
+        .def(
+            "gradient", [](const PyPlan& p, const std::string& name) { return p.get(name, true); }, py::arg("name"))
+        .def(
+            "set_gradient", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, true); },
+            py::arg("name"), py::arg("value"))
         .def("train", &train, py::arg("x"), py::arg("y"), py::arg("order"), py::arg("begin"), py::arg("end"),
              py::arg("batch"), py::arg("budget_ms"))
         .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"))

@@ -53,14 +53,13 @@ void gemm_tile(const GemmTile& t) noexcept {
         }
     }
     FUSEDNET_UNROLL
-    for (int i = 0; i < rows; ++i)
-        FUSEDNET_UNROLL
-        for (int j = 0; j < vectors; ++j) {
-            if (last(j))
-                store(t.c + i * t.ldc + j * lanes, sum[i][j], t.tail);
-            else
-                store(t.c + i * t.ldc + j * lanes, sum[i][j]);
-        }
+    for (int i = 0; i < rows; ++i) FUSEDNET_UNROLL
+    for (int j = 0; j < vectors; ++j) {
+        if (last(j))
+            store(t.c + i * t.ldc + j * lanes, sum[i][j], t.tail);
+        else
+            store(t.c + i * t.ldc + j * lanes, sum[i][j]);
+    }
 }
 
 using GemmTileFunction = void (*)(const GemmTile&) noexcept;

@@ -43,8 +43,7 @@ inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
             V center[count], sum[count], square[count];
             for (V& c : center) c = V(0);
             for (Index i = first; i < end; ++i)
-                for (Index v = 0; v < count; ++v)
-                    center[v] = center[v] + load(a.x.row(i) + j + v * lanes, part);
+                for (Index v = 0; v < count; ++v) center[v] = center[v] + load(a.x.row(i) + j + v * lanes, part);
             for (Index v = 0; v < count; ++v) {
                 center[v] = center[v] / V(double(end - first));
                 sum[v] = square[v] = V(0);

@@ -8,9 +8,8 @@ void activation_forward(const ActivationForward<T>& a) noexcept {
     for (Index i = 0; i < rows; ++i) {
         const T* x = a.x.row(i);
         T* y = a.y.row(i);
-        for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-            store(y + j, f.value(load(x + j, part)), part);
-        });
+        for_vectors(cols,
+                    [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA { store(y + j, f.value(load(x + j, part)), part); });
     }
 }
 
@@ -31,9 +30,8 @@ void activation_backward(const ActivationBackward<T>& a) noexcept {
 
 FUSEDNET_INLINE T row_max(const T* x, Index cols) {
     V top(-__builtin_inf());
-    for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-        top = max(top, keep(load(x + j, part), part, top));
-    });
+    for_vectors(cols,
+                [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA { top = max(top, keep(load(x + j, part), part, top)); });
     return reduce_max(top);
 }
 
@@ -49,9 +47,8 @@ inline void softmax_forward(const ActivationForward<T>& a) noexcept {
             store(y + j, e, part);
         });
         const V inverse(1 / sum.total());
-        for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-            store(y + j, load(y + j, part) * inverse, part);
-        });
+        for_vectors(a.cols, [&](Index j, auto part)
+                                FUSEDNET_INLINE_LAMBDA { store(y + j, load(y + j, part) * inverse, part); });
     }
 }
 
@@ -61,9 +58,8 @@ inline void softmax_backward(const ActivationBackward<T>& a) noexcept {
         const T *dy = a.dy.row(i), *y = a.saved.row(i);
         T* dx = a.dx.row(i);
         Accumulator sum;
-        for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-            sum.add(load(dy + j, part) * load(y + j, part));
-        });
+        for_vectors(a.cols, [&](Index j, auto part)
+                                FUSEDNET_INLINE_LAMBDA { sum.add(load(dy + j, part) * load(y + j, part)); });
         const V dot(sum.total());
         for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             store(dx + j, load(y + j, part) * (load(dy + j, part) - dot), part);

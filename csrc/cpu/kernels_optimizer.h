@@ -22,9 +22,8 @@ inline double squared_norm(Index rows, Index cols, View<const T> x) noexcept {
         Index j = 0;
         for (; j + 4 * lanes <= cols; j += 4 * lanes)
             for (int k = 0; k < 4; ++k) sum[k].add_square(load(row + j + k * lanes));
-        for_vectors(cols - j, [&](Index k, auto part) FUSEDNET_INLINE_LAMBDA {
-            sum[0].add_square(load(row + j + k, part));
-        });
+        for_vectors(cols - j,
+                    [&](Index k, auto part) FUSEDNET_INLINE_LAMBDA { sum[0].add_square(load(row + j + k, part)); });
     }
     return (sum[0].total() + sum[1].total()) + (sum[2].total() + sum[3].total());
 }

@@ -5,15 +5,31 @@ struct Part {
     Index n;
 };
 
-FUSEDNET_INLINE V load(const T* p, Whole) { return load(p); }
-FUSEDNET_INLINE V load(const T* p, Part part) { return load(p, part.n); }
-FUSEDNET_INLINE void store(T* p, V v, Whole) { store(p, v); }
-FUSEDNET_INLINE void store(T* p, V v, Part part) { store(p, v, part.n); }
+FUSEDNET_INLINE V load(const T* p, Whole) {
+    return load(p);
+}
+FUSEDNET_INLINE V load(const T* p, Part part) {
+    return load(p, part.n);
+}
+FUSEDNET_INLINE void store(T* p, V v, Whole) {
+    store(p, v);
+}
+FUSEDNET_INLINE void store(T* p, V v, Part part) {
+    store(p, v, part.n);
+}
 // The lanes beyond the row become `rest`.
-FUSEDNET_INLINE V keep(V v, Whole, V) { return v; }
-FUSEDNET_INLINE V keep(V v, Part part, V rest) { return select(first_lanes(part.n), v, rest); }
-FUSEDNET_INLINE Index width(Whole) { return lanes; }
-FUSEDNET_INLINE Index width(Part part) { return part.n; }
+FUSEDNET_INLINE V keep(V v, Whole, V) {
+    return v;
+}
+FUSEDNET_INLINE V keep(V v, Part part, V rest) {
+    return select(first_lanes(part.n), v, rest);
+}
+FUSEDNET_INLINE Index width(Whole) {
+    return lanes;
+}
+FUSEDNET_INLINE Index width(Part part) {
+    return part.n;
+}
 
 template <class F>
 FUSEDNET_INLINE void for_vectors(Index cols, F f) {

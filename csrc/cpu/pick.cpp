@@ -30,7 +30,9 @@ struct Tables {
 
 #ifdef FUSEDNET_X86
 // __builtin_cpu_supports answers for the operating system too, which must save the wide registers.
-bool avx2_supported() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool avx2_supported() noexcept {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 bool avx512_supported() noexcept {
     return avx2_supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
@@ -57,8 +59,12 @@ const Table<float>* pick() noexcept {
 
 }  // namespace
 
-const Table<double>& float64_table() noexcept { return float64::table; }
-const Formulas& formulas() noexcept { return float64::formulas; }
+const Table<double>& float64_table() noexcept {
+    return float64::table;
+}
+const Formulas& formulas() noexcept {
+    return float64::formulas;
+}
 
 const IsaTable* isa_tables(int* count) noexcept {
     *count = tables().count;

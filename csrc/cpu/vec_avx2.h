@@ -20,37 +20,75 @@ FUSEDNET_INLINE M first_lanes(Index n) {
     const __m256i limit = _mm256_set1_epi32(static_cast<int>(n));
     return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)))};
 }
-FUSEDNET_INLINE V load(const T* p) { return _mm256_loadu_ps(p); }
+FUSEDNET_INLINE V load(const T* p) {
+    return _mm256_loadu_ps(p);
+}
 FUSEDNET_INLINE V load(const T* p, Index n) {
     return _mm256_maskload_ps(p, _mm256_castps_si256(first_lanes(n).m));
 }
-FUSEDNET_INLINE void store(T* p, V v) { _mm256_storeu_ps(p, v.v); }
+FUSEDNET_INLINE void store(T* p, V v) {
+    _mm256_storeu_ps(p, v.v);
+}
 FUSEDNET_INLINE void store(T* p, V v, Index n) {
     _mm256_maskstore_ps(p, _mm256_castps_si256(first_lanes(n).m), v.v);
 }
-FUSEDNET_INLINE V broadcast(T x) { return _mm256_set1_ps(x); }
+FUSEDNET_INLINE V broadcast(T x) {
+    return _mm256_set1_ps(x);
+}
 
-FUSEDNET_INLINE V operator+(V a, V b) { return _mm256_add_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator-(V a, V b) { return _mm256_sub_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator*(V a, V b) { return _mm256_mul_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator/(V a, V b) { return _mm256_div_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator-(V a) { return _mm256_xor_ps(a.v, _mm256_set1_ps(-0.0f)); }
-FUSEDNET_INLINE M operator>(V a, V b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
-FUSEDNET_INLINE M operator>=(V a, V b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)}; }
-FUSEDNET_INLINE M operator<(V a, V b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
-FUSEDNET_INLINE M operator<=(V a, V b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)}; }
-FUSEDNET_INLINE M operator==(V a, V b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
+FUSEDNET_INLINE V operator+(V a, V b) {
+    return _mm256_add_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator-(V a, V b) {
+    return _mm256_sub_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator*(V a, V b) {
+    return _mm256_mul_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator/(V a, V b) {
+    return _mm256_div_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator-(V a) {
+    return _mm256_xor_ps(a.v, _mm256_set1_ps(-0.0f));
+}
+FUSEDNET_INLINE M operator>(V a, V b) {
+    return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)};
+}
+FUSEDNET_INLINE M operator>=(V a, V b) {
+    return {_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)};
+}
+FUSEDNET_INLINE M operator<(V a, V b) {
+    return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)};
+}
+FUSEDNET_INLINE M operator<=(V a, V b) {
+    return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)};
+}
+FUSEDNET_INLINE M operator==(V a, V b) {
+    return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)};
+}
 
-FUSEDNET_INLINE V select(M m, V if_true, V if_false) { return _mm256_blendv_ps(if_false.v, if_true.v, m.m); }
-FUSEDNET_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
+    return _mm256_blendv_ps(if_false.v, if_true.v, m.m);
+}
+FUSEDNET_INLINE V fma(V a, V b, V c) {
+    return _mm256_fmadd_ps(a.v, b.v, c.v);
+}
 // The second where either is NaN.
-FUSEDNET_INLINE V max(V a, V b) { return _mm256_max_ps(a.v, b.v); }
-FUSEDNET_INLINE V min(V a, V b) { return _mm256_min_ps(a.v, b.v); }
-FUSEDNET_INLINE V abs(V x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x.v); }
+FUSEDNET_INLINE V max(V a, V b) {
+    return _mm256_max_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V min(V a, V b) {
+    return _mm256_min_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V abs(V x) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x.v);
+}
 FUSEDNET_INLINE V copysign(V magnitude, V sign) {
     return _mm256_or_ps(abs(magnitude).v, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.v));
 }
-FUSEDNET_INLINE V sqrt(V x) { return _mm256_sqrt_ps(x.v); }
+FUSEDNET_INLINE V sqrt(V x) {
+    return _mm256_sqrt_ps(x.v);
+}
 FUSEDNET_INLINE T reduce_add(V x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -63,11 +101,15 @@ FUSEDNET_INLINE T reduce_max(V x) {
 }
 
 // What math.h is made of. pow2: 2^n, n a whole number in [-126, 127].
-FUSEDNET_INLINE V round(V x) { return _mm256_round_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+FUSEDNET_INLINE V round(V x) {
+    return _mm256_round_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 FUSEDNET_INLINE V pow2_int(__m256i n) {
     return V(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
 }
-FUSEDNET_INLINE V pow2(V n) { return pow2_int(_mm256_cvtps_epi32(n.v)); }
+FUSEDNET_INLINE V pow2(V n) {
+    return pow2_int(_mm256_cvtps_epi32(n.v));
+}
 FUSEDNET_INLINE V ldexp(V x, V n) {  // in two steps, since 2^n itself may be out of range
     const __m256i whole = _mm256_cvtps_epi32(n.v), half = _mm256_srai_epi32(whole, 1);
     return x * pow2_int(half) * pow2_int(_mm256_sub_epi32(whole, half));
@@ -79,7 +121,9 @@ FUSEDNET_INLINE V split(V x, V& exponent) {
     return V(_mm256_sub_epi32(x.bits(), _mm256_slli_epi32(e, 23)));
 }
 // a - b * c rounded once.
-FUSEDNET_INLINE V residual(V a, V b, V c) { return _mm256_fnmadd_ps(b.v, c.v, a.v); }
+FUSEDNET_INLINE V residual(V a, V b, V c) {
+    return _mm256_fnmadd_ps(b.v, c.v, a.v);
+}
 
 struct Accumulator {
     __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();

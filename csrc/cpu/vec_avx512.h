@@ -13,36 +13,84 @@ struct V {
     FUSEDNET_MEMBER __m512i bits() const { return _mm512_castps_si512(v); }
 };
 
-FUSEDNET_INLINE M first_lanes(Index n) { return static_cast<M>((1u << n) - 1u); }
-FUSEDNET_INLINE V load(const T* p) { return _mm512_loadu_ps(p); }
-FUSEDNET_INLINE V load(const T* p, Index n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
-FUSEDNET_INLINE void store(T* p, V v) { _mm512_storeu_ps(p, v.v); }
-FUSEDNET_INLINE void store(T* p, V v, Index n) { _mm512_mask_storeu_ps(p, first_lanes(n), v.v); }
-FUSEDNET_INLINE V broadcast(T x) { return _mm512_set1_ps(x); }
+FUSEDNET_INLINE M first_lanes(Index n) {
+    return static_cast<M>((1u << n) - 1u);
+}
+FUSEDNET_INLINE V load(const T* p) {
+    return _mm512_loadu_ps(p);
+}
+FUSEDNET_INLINE V load(const T* p, Index n) {
+    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+FUSEDNET_INLINE void store(T* p, V v) {
+    _mm512_storeu_ps(p, v.v);
+}
+FUSEDNET_INLINE void store(T* p, V v, Index n) {
+    _mm512_mask_storeu_ps(p, first_lanes(n), v.v);
+}
+FUSEDNET_INLINE V broadcast(T x) {
+    return _mm512_set1_ps(x);
+}
 
-FUSEDNET_INLINE V operator+(V a, V b) { return _mm512_add_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator-(V a, V b) { return _mm512_sub_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator*(V a, V b) { return _mm512_mul_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator/(V a, V b) { return _mm512_div_ps(a.v, b.v); }
-FUSEDNET_INLINE V operator-(V a) { return _mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f)); }
-FUSEDNET_INLINE M operator>(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
-FUSEDNET_INLINE M operator>=(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
-FUSEDNET_INLINE M operator<(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
-FUSEDNET_INLINE M operator<=(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
-FUSEDNET_INLINE M operator==(V a, V b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
+FUSEDNET_INLINE V operator+(V a, V b) {
+    return _mm512_add_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator-(V a, V b) {
+    return _mm512_sub_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator*(V a, V b) {
+    return _mm512_mul_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator/(V a, V b) {
+    return _mm512_div_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V operator-(V a) {
+    return _mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f));
+}
+FUSEDNET_INLINE M operator>(V a, V b) {
+    return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ);
+}
+FUSEDNET_INLINE M operator>=(V a, V b) {
+    return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ);
+}
+FUSEDNET_INLINE M operator<(V a, V b) {
+    return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ);
+}
+FUSEDNET_INLINE M operator<=(V a, V b) {
+    return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ);
+}
+FUSEDNET_INLINE M operator==(V a, V b) {
+    return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);
+}
 
-FUSEDNET_INLINE V select(M m, V if_true, V if_false) { return _mm512_mask_blend_ps(m, if_false.v, if_true.v); }
-FUSEDNET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
+    return _mm512_mask_blend_ps(m, if_false.v, if_true.v);
+}
+FUSEDNET_INLINE V fma(V a, V b, V c) {
+    return _mm512_fmadd_ps(a.v, b.v, c.v);
+}
 // The second where either is NaN.
-FUSEDNET_INLINE V max(V a, V b) { return _mm512_max_ps(a.v, b.v); }
-FUSEDNET_INLINE V min(V a, V b) { return _mm512_min_ps(a.v, b.v); }
-FUSEDNET_INLINE V abs(V x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x.v); }
+FUSEDNET_INLINE V max(V a, V b) {
+    return _mm512_max_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V min(V a, V b) {
+    return _mm512_min_ps(a.v, b.v);
+}
+FUSEDNET_INLINE V abs(V x) {
+    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x.v);
+}
 FUSEDNET_INLINE V copysign(V magnitude, V sign) {
     return _mm512_or_ps(abs(magnitude).v, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign.v));
 }
-FUSEDNET_INLINE V sqrt(V x) { return _mm512_sqrt_ps(x.v); }
-FUSEDNET_INLINE T reduce_add(V x) { return _mm512_reduce_add_ps(x.v); }
-FUSEDNET_INLINE T reduce_max(V x) { return _mm512_reduce_max_ps(x.v); }
+FUSEDNET_INLINE V sqrt(V x) {
+    return _mm512_sqrt_ps(x.v);
+}
+FUSEDNET_INLINE T reduce_add(V x) {
+    return _mm512_reduce_add_ps(x.v);
+}
+FUSEDNET_INLINE T reduce_max(V x) {
+    return _mm512_reduce_max_ps(x.v);
+}
 
 // What math.h is made of. pow2: 2^n, n a whole number in [-126, 127].
 FUSEDNET_INLINE V round(V x) {
@@ -51,7 +99,9 @@ FUSEDNET_INLINE V round(V x) {
 FUSEDNET_INLINE V pow2(V n) {
     return V(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23));
 }
-FUSEDNET_INLINE V ldexp(V x, V n) { return _mm512_scalef_ps(x.v, n.v); }
+FUSEDNET_INLINE V ldexp(V x, V n) {
+    return _mm512_scalef_ps(x.v, n.v);
+}
 // x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
 FUSEDNET_INLINE V split(V x, V& exponent) {
     const __m512i e = _mm512_srai_epi32(_mm512_sub_epi32(x.bits(), _mm512_set1_epi32(0x3f3504f3)), 23);
@@ -59,7 +109,9 @@ FUSEDNET_INLINE V split(V x, V& exponent) {
     return V(_mm512_sub_epi32(x.bits(), _mm512_slli_epi32(e, 23)));
 }
 // a - b * c rounded once.
-FUSEDNET_INLINE V residual(V a, V b, V c) { return _mm512_fnmadd_ps(b.v, c.v, a.v); }
+FUSEDNET_INLINE V residual(V a, V b, V c) {
+    return _mm512_fnmadd_ps(b.v, c.v, a.v);
+}
 
 struct Accumulator {
     __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();

@@ -34,36 +34,68 @@ FUSEDNET_INLINE V load(const T* p, Index n) {
         if (i < n) v[i] = p[i];
     return v;
 }
-FUSEDNET_INLINE void store(T* p, V v) { __builtin_memcpy(p, &v.v, sizeof v.v); }
+FUSEDNET_INLINE void store(T* p, V v) {
+    __builtin_memcpy(p, &v.v, sizeof v.v);
+}
 FUSEDNET_INLINE void store(T* p, V v, Index n) {
     for (Index i = 0; i < lanes; ++i)
         if (i < n) p[i] = v.v[i];
 }
-FUSEDNET_INLINE V broadcast(T x) { return Floats{x, x, x, x}; }
+FUSEDNET_INLINE V broadcast(T x) {
+    return Floats{x, x, x, x};
+}
 FUSEDNET_INLINE M first_lanes(Index n) {
     const int32_t limit = static_cast<int32_t>(n);
     return {Ints{0, 1, 2, 3} < Ints{limit, limit, limit, limit}};
 }
 
-FUSEDNET_INLINE V operator+(V a, V b) { return a.v + b.v; }
-FUSEDNET_INLINE V operator-(V a, V b) { return a.v - b.v; }
-FUSEDNET_INLINE V operator*(V a, V b) { return a.v * b.v; }
-FUSEDNET_INLINE V operator/(V a, V b) { return a.v / b.v; }
-FUSEDNET_INLINE V operator-(V a) { return -a.v; }
-FUSEDNET_INLINE M operator>(V a, V b) { return {a.v > b.v}; }
-FUSEDNET_INLINE M operator>=(V a, V b) { return {a.v >= b.v}; }
-FUSEDNET_INLINE M operator<(V a, V b) { return {a.v < b.v}; }
-FUSEDNET_INLINE M operator<=(V a, V b) { return {a.v <= b.v}; }
-FUSEDNET_INLINE M operator==(V a, V b) { return {a.v == b.v}; }
+FUSEDNET_INLINE V operator+(V a, V b) {
+    return a.v + b.v;
+}
+FUSEDNET_INLINE V operator-(V a, V b) {
+    return a.v - b.v;
+}
+FUSEDNET_INLINE V operator*(V a, V b) {
+    return a.v * b.v;
+}
+FUSEDNET_INLINE V operator/(V a, V b) {
+    return a.v / b.v;
+}
+FUSEDNET_INLINE V operator-(V a) {
+    return -a.v;
+}
+FUSEDNET_INLINE M operator>(V a, V b) {
+    return {a.v > b.v};
+}
+FUSEDNET_INLINE M operator>=(V a, V b) {
+    return {a.v >= b.v};
+}
+FUSEDNET_INLINE M operator<(V a, V b) {
+    return {a.v < b.v};
+}
+FUSEDNET_INLINE M operator<=(V a, V b) {
+    return {a.v <= b.v};
+}
+FUSEDNET_INLINE M operator==(V a, V b) {
+    return {a.v == b.v};
+}
 
 FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
     return V((if_true.bits() & m.m) | (if_false.bits() & ~m.m));
 }
-FUSEDNET_INLINE V fma(V a, V b, V c) { return a * b + c; }
+FUSEDNET_INLINE V fma(V a, V b, V c) {
+    return a * b + c;
+}
 // The second where either is NaN, as the x86 instructions.
-FUSEDNET_INLINE V max(V a, V b) { return a.v > b.v ? a.v : b.v; }
-FUSEDNET_INLINE V min(V a, V b) { return a.v < b.v ? a.v : b.v; }
-FUSEDNET_INLINE V abs(V x) { return V(x.bits() & INT32_MAX); }
+FUSEDNET_INLINE V max(V a, V b) {
+    return a.v > b.v ? a.v : b.v;
+}
+FUSEDNET_INLINE V min(V a, V b) {
+    return a.v < b.v ? a.v : b.v;
+}
+FUSEDNET_INLINE V abs(V x) {
+    return V(x.bits() & INT32_MAX);
+}
 FUSEDNET_INLINE V copysign(V magnitude, V sign) {
     return V((magnitude.bits() & INT32_MAX) | (sign.bits() & INT32_MIN));
 }
@@ -75,15 +107,21 @@ FUSEDNET_INLINE V sqrt(V x) {
     return x;
 #endif
 }
-FUSEDNET_INLINE T reduce_add(V x) { return (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]); }
+FUSEDNET_INLINE T reduce_add(V x) {
+    return (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]);
+}
 FUSEDNET_INLINE T reduce_max(V x) {
     const T even = x.v[0] > x.v[2] ? x.v[0] : x.v[2], odd = x.v[1] > x.v[3] ? x.v[1] : x.v[3];
     return even > odd ? even : odd;
 }
 
 // What math.h is made of. round: |x| < 2^22. pow2: 2^n, n a whole number in [-126, 127].
-FUSEDNET_INLINE V round(V x) { return (x + V(0x1.8p23)) - V(0x1.8p23); }
-FUSEDNET_INLINE V pow2(V n) { return V((__builtin_convertvector(n.v, Ints) + 127) << 23); }
+FUSEDNET_INLINE V round(V x) {
+    return (x + V(0x1.8p23)) - V(0x1.8p23);
+}
+FUSEDNET_INLINE V pow2(V n) {
+    return V((__builtin_convertvector(n.v, Ints) + 127) << 23);
+}
 FUSEDNET_INLINE V ldexp(V x, V n) {  // in two steps, since 2^n itself may be out of range
     const Ints whole = __builtin_convertvector(n.v, Ints), half = whole >> 1;
     return x * V((half + 127) << 23) * V((whole - half + 127) << 23);

@@ -5,29 +5,65 @@ using V = double;
 using M = bool;
 constexpr Index lanes = 1;
 
-FUSEDNET_INLINE V load(const T* p) { return *p; }
-FUSEDNET_INLINE V load(const T* p, Index n) { return n > 0 ? *p : 0.0; }
-FUSEDNET_INLINE void store(T* p, V v) { *p = v; }
+FUSEDNET_INLINE V load(const T* p) {
+    return *p;
+}
+FUSEDNET_INLINE V load(const T* p, Index n) {
+    return n > 0 ? *p : 0.0;
+}
+FUSEDNET_INLINE void store(T* p, V v) {
+    *p = v;
+}
 FUSEDNET_INLINE void store(T* p, V v, Index n) {
     if (n > 0) *p = v;
 }
-FUSEDNET_INLINE V broadcast(T x) { return x; }
-FUSEDNET_INLINE M first_lanes(Index n) { return n > 0; }
+FUSEDNET_INLINE V broadcast(T x) {
+    return x;
+}
+FUSEDNET_INLINE M first_lanes(Index n) {
+    return n > 0;
+}
 
-FUSEDNET_INLINE V fma(V a, V b, V c) { return a * b + c; }
-FUSEDNET_INLINE V max(V a, V b) { return a > b ? a : b; }
-FUSEDNET_INLINE V min(V a, V b) { return a < b ? a : b; }
-FUSEDNET_INLINE V sqrt(V x) { return __builtin_sqrt(x); }
-FUSEDNET_INLINE V abs(V x) { return __builtin_fabs(x); }
-FUSEDNET_INLINE V select(M m, V if_true, V if_false) { return m ? if_true : if_false; }
-FUSEDNET_INLINE T reduce_add(V v) { return v; }
-FUSEDNET_INLINE T reduce_max(V v) { return v; }
+FUSEDNET_INLINE V fma(V a, V b, V c) {
+    return a * b + c;
+}
+FUSEDNET_INLINE V max(V a, V b) {
+    return a > b ? a : b;
+}
+FUSEDNET_INLINE V min(V a, V b) {
+    return a < b ? a : b;
+}
+FUSEDNET_INLINE V sqrt(V x) {
+    return __builtin_sqrt(x);
+}
+FUSEDNET_INLINE V abs(V x) {
+    return __builtin_fabs(x);
+}
+FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
+    return m ? if_true : if_false;
+}
+FUSEDNET_INLINE T reduce_add(V v) {
+    return v;
+}
+FUSEDNET_INLINE T reduce_max(V v) {
+    return v;
+}
 
-FUSEDNET_INLINE V vexp(V x) { return __builtin_exp(x); }
-FUSEDNET_INLINE V vexpm1(V x) { return __builtin_expm1(x); }
-FUSEDNET_INLINE V vlog(V x) { return __builtin_log(x); }
-FUSEDNET_INLINE V vlog1p(V x) { return __builtin_log1p(x); }
-FUSEDNET_INLINE V vtanh(V x) { return __builtin_tanh(x); }
+FUSEDNET_INLINE V vexp(V x) {
+    return __builtin_exp(x);
+}
+FUSEDNET_INLINE V vexpm1(V x) {
+    return __builtin_expm1(x);
+}
+FUSEDNET_INLINE V vlog(V x) {
+    return __builtin_log(x);
+}
+FUSEDNET_INLINE V vlog1p(V x) {
+    return __builtin_log1p(x);
+}
+FUSEDNET_INLINE V vtanh(V x) {
+    return __builtin_tanh(x);
+}
 FUSEDNET_INLINE V vsigmoid(V x) {
     const V e = __builtin_exp(-__builtin_fabs(x));  // at most 1: no overflow on either side
     return (x < 0 ? e : 1.0) / (1.0 + e);

@@ -3,6 +3,8 @@
 
 namespace fusednet::cuda {
 
-DeviceInfo device_info() noexcept { return {.built = false, .reason = "this version has no CUDA backend"}; }
+DeviceInfo device_info() noexcept {
+    return {.built = false, .reason = "this version has no CUDA backend"};
+}
 
 }  // namespace fusednet::cuda

@@ -11,8 +11,12 @@ namespace {
 
 constexpr Index update_chunk = 16 * 1024;  // elements a task of the update: its arrays stay in the second-level cache
 
-bool elementwise(const ActivationSpec& a) { return !a.softmax && a.kind != Activation::linear; }
-bool identity(const ActivationSpec& a) { return !a.softmax && a.kind == Activation::linear; }
+bool elementwise(const ActivationSpec& a) {
+    return !a.softmax && a.kind != Activation::linear;
+}
+bool identity(const ActivationSpec& a) {
+    return !a.softmax && a.kind == Activation::linear;
+}
 
 // The loss that contains an output activation, so that both are one pass over logits.
 struct HeadFusion {
@@ -41,19 +45,19 @@ auto Plan<T>::group(const PlanSpec& spec) -> std::vector<Block> {
     const auto open = [&] { return !blocks.empty() && identity(blocks.back().activation); };
     for (const LayerSpec& layer : spec.layers) {
         switch (layer.kind) {
-        case LayerSpec::Kind::dense:
-            blocks.push_back({.dense = &layer});
-            break;
-        case LayerSpec::Kind::batch_normalization:
-            if (open() && blocks.back().dense && !blocks.back().norm && !blocks.back().act)
-                blocks.back().norm = &layer;
-            else
-                blocks.push_back({.norm = &layer});
-            continue;
-        case LayerSpec::Kind::activation:
-            if (layer.activation.softmax || !open()) blocks.push_back({});
-            blocks.back().act = &layer;
-            break;
+            case LayerSpec::Kind::dense:
+                blocks.push_back({.dense = &layer});
+                break;
+            case LayerSpec::Kind::batch_normalization:
+                if (open() && blocks.back().dense && !blocks.back().norm && !blocks.back().act)
+                    blocks.back().norm = &layer;
+                else
+                    blocks.push_back({.norm = &layer});
+                continue;
+            case LayerSpec::Kind::activation:
+                if (layer.activation.softmax || !open()) blocks.push_back({});
+                blocks.back().act = &layer;
+                break;
         }
         // a softmax looks at whole rows: it is a block of its own
         if (layer.activation.softmax && layer.kind == LayerSpec::Kind::dense) blocks.push_back({.act = &layer});
@@ -155,16 +159,15 @@ Value<T> Plan<T>::place_block(const Block& block, Value<T> x) {
         z = keeps_input ? add_matrix(cols) : y.data;
         w = add_tensor(*block.dense, "kernel", x.cols, cols, false, true);
         bias = block.dense->use_bias ? add_tensor(*block.dense, "bias", 1, cols, true, true) : nullptr;
-        append(forward_, std::make_unique<DenseForward<T>>(table_, "dense_forward " + label, x, z,
-                                                           block.norm ? z : y.data, w, bias,
-                                                           block.norm ? Activation::linear : block.activation.kind,
-                                                           block.activation.params));
+        append(forward_, std::make_unique<DenseForward<T>>(
+                             table_, "dense_forward " + label, x, z, block.norm ? z : y.data, w, bias,
+                             block.norm ? Activation::linear : block.activation.kind, block.activation.params));
         if (block.norm) watches_.push_back({block.dense->name, {cols, z, {}}});
     }
     if (block.norm) {
         const Norm<T>* norm = add_norm(*block.norm, block.activation, cols);
-        append(forward_, std::make_unique<NormForward<T>>(table_, "batchnorm_forward " + label, true, cols, z, y.data,
-                                                          norm));
+        append(forward_,
+               std::make_unique<NormForward<T>>(table_, "batchnorm_forward " + label, true, cols, z, y.data, norm));
         if (gradients && trains_)
             backward.push_back(std::make_unique<NormBackward<T>>(table_, "batchnorm_backward " + label, true, cols,
                                                                  y.gradient, z, y.data,
@@ -173,9 +176,9 @@ Value<T> Plan<T>::place_block(const Block& block, Value<T> x) {
                                                                                        : y.gradient,
                                                                  norm));
     } else if (block.activation.softmax) {
-        append(forward_, std::make_unique<ActivationForwardStep<T>>(table_, "softmax_forward " + label, Split::rows,
-                                                                    false, cols, z, y.data, table_.softmax_forward,
-                                                                    block.activation.params));
+        append(forward_,
+               std::make_unique<ActivationForwardStep<T>>(table_, "softmax_forward " + label, Split::rows, false, cols,
+                                                          z, y.data, table_.softmax_forward, block.activation.params));
         if (gradients && differentiate_input)
             backward.push_back(std::make_unique<ActivationBackwardStep<T>>(
                 table_, "softmax_backward " + label, Split::rows, true, cols, y.gradient, y.data, x.gradient,
@@ -194,8 +197,8 @@ Value<T> Plan<T>::place_block(const Block& block, Value<T> x) {
     }
     if (block.dense && gradients) {
         if (w->trainable)
-            backward.push_back(std::make_unique<DenseBackwardWeights<T>>(
-                table_, "dense_backward_weights " + label, true, x, dz, w, bias));
+            backward.push_back(std::make_unique<DenseBackwardWeights<T>>(table_, "dense_backward_weights " + label,
+                                                                         true, x, dz, w, bias));
         if (differentiate_input)
             backward.push_back(
                 std::make_unique<DenseBackwardInput<T>>(table_, "dense_backward_input " + label, dz, x.gradient, w));
@@ -266,10 +269,10 @@ void Plan<T>::compile() {
     output_ = last_;
     if (!identity(head)) {
         output_ = {last_.cols, add_matrix(last_.cols), {}};
-        append(head_, std::make_unique<ActivationForwardStep<T>>(
-                          table_, "output activation", Split::rows, true, last_.cols, last_.data, output_.data,
-                          head.softmax ? table_.softmax_forward : table_.activation_forward[int(head.kind)],
-                          head.params));
+        append(head_,
+               std::make_unique<ActivationForwardStep<T>>(
+                   table_, "output activation", Split::rows, true, last_.cols, last_.data, output_.data,
+                   head.softmax ? table_.softmax_forward : table_.activation_forward[int(head.kind)], head.params));
     }
     if (spec_.has_loss) {
         if (blocks.empty() && !spec_.input_gradient) last_.gradient = add_matrix(last_.cols);

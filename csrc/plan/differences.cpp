@@ -47,6 +47,7 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
         const double value = double(element);
         double best = 0, error = INFINITY, before = 0, bend = 0;
         double h = step * std::fmax(1.0, std::fabs(value));
+        bool bent = false;
         for (int level = 0; level < levels; ++level, h *= 0.1) {
             const Difference near = difference(batch, element, value, h, loss);
             const Difference far = difference(batch, element, value, 2.0 * h, loss);
@@ -57,11 +58,12 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
                 // within rounding of each other, the wider step is the less noisy one
                 best = change <= 5e-12 * size ? before : estimate;
             }
-            if (level > 0 && near.bend > 0.5 * bend && near.bend > 1e-7 * size) best = NAN;
+            bent = level > 0 && near.bend > 0.5 * bend && near.bend > 1e-7 * size;
             before = estimate;
             bend = near.bend;
-            if (std::isnan(best) || error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
+            if (!bent && error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
         }
+        if (bent) best = NAN;
         out[2 * done] = best;
         out[2 * done + 1] = error;
     }

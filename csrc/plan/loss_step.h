@@ -18,7 +18,13 @@ struct LossStep final : Step<T> {
     LossStep(const Table<T>& table, std::string label, Value<T> x, View<T> targets, int32_t* labels, Loss kind,
              double threshold, double* losses, Index* correct)
         : Step<T>(table, std::move(label), Split::rows, x.cols, false),
-          x(x), targets(targets), labels(labels), kind(kind), threshold(threshold), losses(losses), correct(correct) {}
+          x(x),
+          targets(targets),
+          labels(labels),
+          kind(kind),
+          threshold(threshold),
+          losses(losses),
+          correct(correct) {}
 
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Index row = task * rows_a_task;

@@ -14,10 +14,16 @@
 
 namespace fusednet {
 
-enum class Status { ok, loss, gradient };
+enum class Status { ok, loss, gradient, interrupted };
+
+// Asked now and then while a step runs; true ends it with nothing changed.
+struct Interrupt {
+    bool (*asked)(void* context) = nullptr;
+    void* context = nullptr;
+};
 
 struct Result {
-    Index next = 0;   // position of the first row that was not used
+    Index next = 0;  // position of the first row that was not used
     Index steps = 0;
     double loss = 0.0;           // sum over samples
     double weighted_loss = 0.0;  // sum over batches of (rows x the batch's sum)
@@ -49,7 +55,7 @@ public:
     virtual Index outputs() const = 0;
 
     virtual Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
-                         double budget_ms) = 0;
+                         double budget_ms, Interrupt interrupt) = 0;
     virtual Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms,
                             bool training) = 0;
     virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) = 0;
@@ -97,7 +103,7 @@ public:
     Index outputs() const override { return output_.cols; }
 
     Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
-                 double budget_ms) override;
+                 double budget_ms, Interrupt interrupt) override;
     Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training) override;
     Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) override;
     Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
@@ -138,7 +144,7 @@ private:
     void place_update();
     static void append(Stages& stages, std::unique_ptr<Step<T>> step);
 
-    void run(const Stages& stages, const Batch& batch) noexcept;
+    bool run(const Stages& stages, const Batch& batch, Interrupt interrupt = {});
     void run_stage(const Stage<T>& stage, const Batch& batch) noexcept;
     double loss_sum(Index rows) const noexcept;
     Index correct_count(Index rows) const noexcept;
@@ -147,7 +153,7 @@ private:
     void measure_gradients() noexcept;
     void update(const Batch& batch) noexcept;
     bool finite_loss(const Batch& batch, Result& result) const;
-    bool take_step(const Batch& batch, Result& result);
+    bool take_step(const Batch& batch, Interrupt interrupt, Result& result);
     Difference difference(const Batch& batch, T& element, double value, double h, double at_value) noexcept;
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;

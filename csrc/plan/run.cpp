@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "../cpu/pick.h"
@@ -17,7 +18,8 @@ constexpr double worth_sharing = 200e3;
 
 class Budget {
 public:
-    explicit Budget(double ms) : end_(std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(ms)) {}
+    explicit Budget(double ms)
+        : end_(std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(ms)) {}
     bool over() const { return std::chrono::steady_clock::now() >= end_; }
 
 private:
@@ -68,9 +70,20 @@ void Plan<T>::run_stage(const Stage<T>& stage, const Batch& batch) noexcept {
         for (Index i = 0; i < tasks; ++i) task(&job, i, scratch_);
 }
 
+// False if interrupted. Asking costs more than a small stage, so only those that take a while are followed by it.
 template <class T>
-void Plan<T>::run(const Stages& stages, const Batch& batch) noexcept {
-    for (const Stage<T>& stage : stages) run_stage(stage, batch);
+bool Plan<T>::run(const Stages& stages, const Batch& batch, Interrupt interrupt) {
+    constexpr double worth_asking = 1e9;  // operations: some 10 ms
+    double done = 0;
+    for (const Stage<T>& stage : stages) {
+        run_stage(stage, batch);
+        if (!interrupt.asked) continue;
+        for (const auto& step : stage.steps) done += step->work(batch.rows);
+        if (done < worth_asking) continue;
+        if (interrupt.asked(interrupt.context)) return false;
+        done = 0;
+    }
+    return true;
 }
 
 template <class T>
@@ -117,27 +130,41 @@ void Plan<T>::measure_gradients() noexcept {
     }
 }
 
+// Also sets each tensor's scale. What is not finite, and what would make weights or second moments infinite, is
+// refused before anything has changed.
 template <class T>
 bool Plan<T>::finite_gradients(Result& result) const {
+    const OptimizerSpec& spec = spec_.optimizer;
+    const auto refuse = [&](const Tensor<T>& t, double norm) {
+        result.status = Status::gradient;
+        result.bad = t.name;
+        result.value = result.norm = norm;
+        return false;
+    };
+    const auto norm_of = [](const Tensor<T>& t) {
+        double sum = 0;
+        for (Index i = 0; i < t.panels; ++i) sum += t.norms[i];
+        return std::sqrt(sum);
+    };
     double total = 0;
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
-        double sum = 0;
-        for (Index i = 0; i < t->panels; ++i) sum += t->norms[i];
-        if (!std::isfinite(sum)) {
-            result.status = Status::gradient;
-            result.bad = t->name;
-            result.value = result.norm = std::sqrt(sum);
-            return false;
-        }
-        total += sum;
-        const double norm = std::sqrt(sum), most = spec_.optimizer.clip_norm;
-        *t->scale = norm > most ? most / norm : 1.0;
+        const double norm = norm_of(*t);
+        if (!std::isfinite(norm)) return refuse(*t, norm);
+        total += norm * norm;
+        *t->scale = norm > spec.clip_norm ? spec.clip_norm / norm : 1.0;
     }
     result.norm = std::sqrt(total);
-    if (result.norm > spec_.optimizer.global_clip_norm)
-        for (const auto& t : tensors_)
-            if (t->trainable) *t->scale = spec_.optimizer.global_clip_norm / result.norm;
+    const bool clip = result.norm > spec.global_clip_norm;
+    // squares of the gradient and steps along it stay far from the type's largest number
+    const double largest = double(std::numeric_limits<T>::max());
+    const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(learning_rate, 1.0));
+    for (const auto& t : tensors_) {
+        if (!t->trainable) continue;
+        if (clip) *t->scale = spec.global_clip_norm / result.norm;
+        const double norm = norm_of(*t);
+        if (spec_.has_optimizer && std::fmin(norm * *t->scale, spec.clip_value) > limit) return refuse(*t, norm);
+    }
     return true;
 }
 
@@ -184,11 +211,15 @@ void Plan<T>::update(const Batch& batch) noexcept {
 }
 
 template <class T>
-bool Plan<T>::take_step(const Batch& batch, Result& result) {
-    run(forward_, batch);
+bool Plan<T>::take_step(const Batch& batch, Interrupt interrupt, Result& result) {
+    const auto stop = [&] {
+        result.status = Status::interrupted;
+        return false;
+    };
+    if (!run(forward_, batch, interrupt)) return stop();
     run(loss_, batch);
     if (!finite_loss(batch, result)) return false;
-    run(backward_, batch);
+    if (!run(backward_, batch, interrupt)) return stop();
     if (!finite_gradients(result)) return false;
     update(batch);
     return true;
@@ -196,7 +227,7 @@ bool Plan<T>::take_step(const Batch& batch, Result& result) {
 
 template <class T>
 Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
-                      double budget_ms) {
+                      double budget_ms, Interrupt interrupt) {
     const std::lock_guard lock(busy_);
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
@@ -206,7 +237,7 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
         const Index rows = end - result.next < size ? end - result.next : size;
         Batch batch = batch_at(x, y, order, result.next, rows);
         batch.training = batch.gradients = true;
-        if (!take_step(batch, result)) break;
+        if (!take_step(batch, interrupt, result)) break;
         const double loss = loss_sum(rows);
         result.loss += loss;
         result.weighted_loss += loss * double(rows);

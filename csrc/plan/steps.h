@@ -14,9 +14,13 @@ namespace fusednet {
 constexpr Index rows_a_task = 64;
 
 // Features with the same owner: wide enough for full register tiles, narrow enough to give every thread some.
-constexpr Index panel_columns(Index cols) noexcept { return cols <= 32 ? 16 : cols < 512 ? 32 : 64; }
+constexpr Index panel_columns(Index cols) noexcept {
+    return cols <= 32 ? 16 : cols < 512 ? 32 : 64;
+}
 
-constexpr Index divide_up(Index a, Index b) noexcept { return (a + b - 1) / b; }
+constexpr Index divide_up(Index a, Index b) noexcept {
+    return (a + b - 1) / b;
+}
 
 // Samples in the caller's memory.
 struct Rows {
@@ -131,7 +135,13 @@ struct DenseForward final : Step<T> {
     DenseForward(const Table<T>& table, std::string label, Value<T> x, View<T> z, View<T> y, const Tensor<T>* w,
                  const Tensor<T>* bias, const Activation activation, const ActivationParams params)
         : Step<T>(table, std::move(label), Split::columns, w->cols, false),
-          x(x), z(z), y(y), w(w), bias(bias), activation(activation), params(params) {}
+          x(x),
+          z(z),
+          y(y),
+          w(w),
+          bias(bias),
+          activation(activation),
+          params(params) {}
 
     double work(Index rows) const noexcept override { return 2.0 * double(rows) * double(x.cols) * double(w->cols); }
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
@@ -190,7 +200,11 @@ struct ActivationBackwardStep final : Step<T> {
                            View<T> saved, View<T> dx, void (*kernel)(const ActivationBackward<T>&) noexcept,
                            ActivationParams params)
         : Step<T>(table, std::move(label), split, cols, local),
-          dy(dy), saved(saved), dx(dx), kernel(kernel), params(params) {}
+          dy(dy),
+          saved(saved),
+          dx(dx),
+          kernel(kernel),
+          params(params) {}
 
     void run(const Batch& b, Index task, T*) const noexcept override {
         if (this->split == Split::columns) {
@@ -236,8 +250,7 @@ struct NormForward final : Step<T> {
         const Index c = this->first_column(task), cols = this->columns(task);
         const bool by_batch = norm->by_batch(b);
         if (by_batch)
-            this->k.batchnorm_statistics(
-                {b.rows, cols, readonly(at_column(x, c)), norm->mean + c, norm->variance + c});
+            this->k.batchnorm_statistics({b.rows, cols, readonly(at_column(x, c)), norm->mean + c, norm->variance + c});
         this->k.batchnorm_forward[int(norm->activation)](
             {.rows = b.rows,
              .cols = cols,
@@ -282,8 +295,7 @@ struct NormBackward final : Step<T> {
              .params = norm->params,
              .training = by_batch});
         for (const Tensor<T>* t : {norm->gamma, norm->beta})
-            if (t && t->trainable)
-                t->norms[task] = this->k.squared_norm(1, cols, {t->gradient.data + c, cols});
+            if (t && t->trainable) t->norms[task] = this->k.squared_norm(1, cols, {t->gradient.data + c, cols});
     }
 };
 

@@ -2,12 +2,12 @@
 
 
 class NonFiniteError(FloatingPointError):
-    """The loss or a gradient became NaN or infinite; the model holds the weights from before that step.
+    """The loss or a gradient became NaN, infinite or too large to use; the model holds the weights before that step.
 
     Attributes:
         epoch: epoch of the failing step, counted from 1, or None outside `fit`.
         step: number of the failing step within the model's life, counted from 1.
-        value: the loss or gradient element found.
+        value: the loss, or the norm of the gradient.
         where: name of the first offending layer or tensor.
     """
 

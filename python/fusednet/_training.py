@@ -95,10 +95,11 @@ def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -
     step, value, where = model._engine.plan().step + 1, result["value"], result["bad"]
     what = "the loss" if result["status"] == "loss" else "the gradient's norm"
     place = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
-    first = "the input" if where == "input" else repr(where)
+    layer = "the input" if where == "input" else repr(where)
+    found = "too large for an update, in" if math.isfinite(value) else "the first value that is not finite is in"
     return NonFiniteError(
-        f"[{model.label}] {what} became {value} in {place}; the first value that is not finite is in {first}. The "
-        "weights are those before this step. A lower learning rate, scaled inputs or gradient clipping may help",
+        f"[{model.label}] {what} became {value:g} in {place}; {found} {layer}. The weights are those before this "
+        "step. A lower learning rate, scaled inputs or gradient clipping may help",
         epoch=epoch,
         step=step,
         value=value,
