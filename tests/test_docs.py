@@ -82,6 +82,6 @@ def test_the_readme_names_every_row():
 
 
 def test_the_command_is_installed():
-    if importlib.util.find_spec("fusednet").origin.startswith(str(ROOT)):
+    if importlib.util.find_spec("fusednet").origin.startswith(str(ROOT / "python")):
         pytest.skip("fusednet is imported from the checkout, not installed")
     assert shutil.which("fusednet", path=str(Path(sys.executable).parent))

@@ -14,7 +14,10 @@ import fusednet
 from fusednet.layers import Dense
 
 
-@pytest.mark.parametrize(("features", "units", "batch"), [(8, 8, 16), (600, 700, 256), (3000, 3000, 1024)])
+@pytest.mark.parametrize(
+    ("features", "units", "batch"),
+    [(8, 8, 16), (600, 700, 256), pytest.param(3000, 3000, 1024, marks=pytest.mark.slow)],
+)
 def test_ctrl_c(features, units, batch):
     g = np.random.default_rng(0)
     x = g.normal(size=(4096, features)).astype(np.float32)

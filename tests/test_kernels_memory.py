@@ -1,0 +1,101 @@
+"""Kernels read and write nothing outside their arrays: every array ends, or begins, at a page that may not be touched.
+
+Run in a subprocess, since a kernel that strays ends it; the last line it printed names the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import helpers
+from fusednet import _native
+
+KEPT: list[mmap.mmap] = []  # a view does not keep the protected pages alive
+
+
+def fenced(data, dtype, at_end: bool) -> np.ndarray:
+    """A copy of `data` whose last (or first) byte is the last (first) one of a page beside a forbidden one."""
+    data = np.ascontiguousarray(data, dtype)
+    page = mmap.PAGESIZE
+    length = -(-max(data.nbytes, 1) // page) * page
+    memory = mmap.mmap(-1, length + 2 * page)
+    KEPT.append(memory)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for guard in (start, start + page + length):
+        assert protect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
+    offset = page + (length - data.nbytes if at_end else 0)
+    view = np.frombuffer(memory, dtype, data.size, offset).reshape(data.shape)
+    view[...] = data
+    return view
+
+
+def touch_every_kernel(name: str) -> None:
+    backend = next(b for b in helpers.backends() if b.name == name)
+    w, isa, dtype = backend.lanes, backend.isa, backend.dtype
+    for at_end in (True, False):
+        for cols in sorted({1, w - 1, w + 1, 2 * w + 3, 4 * w + 5, 67} - {0}):
+            for rows in (1, 7):
+                touch(lambda a, d=dtype, e=at_end: fenced(a, d, e), rows, cols, isa, at_end)
+    print("done")
+
+
+def touch(f, rows, cols, isa, at_end):
+    g = helpers.rng(rows, cols)
+
+    def matrix(r=rows, c=cols):
+        return f(g.uniform(0.1, 0.9, (r, c)))
+
+    def call(op, *args, **named):
+        print(op, rows, cols, "end" if at_end else "start", flush=True)
+        getattr(_native, op)(*args, **named, isa=isa)
+
+    x, y, dy, out = matrix(), matrix(), matrix(), matrix()
+    vector = [f(g.uniform(0.1, 0.9, cols)) for _ in range(6)]
+    labels = fenced(np.zeros(rows), np.int32, at_end)
+    for row in _native.activation_rows():
+        if not row["row"]:
+            params = [d for _, d in row["params"]]
+            call("activation_forward", x, out, row["name"], params)
+            call("activation_backward", dy, y, out, row["name"], params)
+    call("softmax_forward", x, out)
+    call("softmax_backward", dy, y, out)
+    call("batchnorm_statistics", x, *vector[:2])
+    call("batchnorm_forward", x, *vector[:4], out)
+    call("batchnorm_backward", dy, x, y, *vector[:4], out, *vector[4:])
+    call("moving_average", vector[0], vector[1], 0.9)
+    call("column_sums", x, vector[0])
+    call("squared_norm", x)
+    for row in _native.loss_rows():
+        probabilities = out if row["name"] in ("softmax_crossentropy", "sigmoid_crossentropy") else None
+        call("loss", row["name"], x, y, probabilities, dy)
+        if row["labels"] and cols > 1:
+            call("loss", row["name"], x, labels, probabilities, dy)
+    call("accuracy", x, y)
+    for row in _native.optimizer_rows():
+        hyper = [0.1, *(d for _, d in row["hyper"][1:])]
+        call("optimizer_update", row["name"], vector[0], vector[1], vector[2 : 2 + len(row["slots"])], 1, hyper)
+    for source in (np.uint8, np.float32, np.float64):
+        call("gather", fenced(np.ones((rows, cols)), source, at_end), np.arange(rows)[::-1].copy(), out)
+    for k in (1, 5, 40):
+        for a in (matrix(rows, k), matrix(k, rows).T):
+            for b in (matrix(k, cols), matrix(cols, k).T):
+                call("gemm", a, b, out, bias=vector[0], activation="elu", params=[1.0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect")
+def test_nothing_outside_the_arrays_is_touched(backend):
+    code = f"import test_kernels_memory as t; t.touch_every_kernel({backend.name!r})"
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    last = (done.stdout.splitlines() or ["nothing"])[-1]
+    assert (done.returncode, last) == (0, "done"), f"exit status {done.returncode} in: {last}\n{done.stderr[-2000:]}"
