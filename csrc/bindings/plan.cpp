@@ -93,8 +93,7 @@ PlanSpec plan_spec(const py::dict& d) {
     if (spec.batch < 1) Argument{"Plan", "batch"}.bad_value("at least 1", std::to_string(spec.batch));
     if (spec.features < 1) Argument{"Plan", "features"}.bad_value("at least 1", std::to_string(spec.features));
     spec.input_gradient = d.contains("input_gradient") && d["input_gradient"].cast<bool>();
-    for (const py::handle layer : d["layers"])
-        spec.layers.push_back(layer_spec(py::reinterpret_borrow<py::dict>(layer)));
+    for (const py::handle layer : d["layers"]) spec.layers.push_back(layer_spec(py::cast<py::dict>(layer)));
     if (d.contains("loss") && !d["loss"].is_none()) {
         spec.has_loss = true;
         spec.loss = loss_spec(d["loss"]);
@@ -225,7 +224,7 @@ py::dict result_dict(const Result& r) {
 }
 
 // Has Ctrl-C, or another signal whose handler raises, come in? Only Python's main thread hears of it.
-bool signalled(void*) {
+bool signalled() {
     const py::gil_scoped_acquire acquire;
     return PyErr_CheckSignals() != 0;
 }
@@ -239,8 +238,9 @@ py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::o
     const Targets targets = self.targets("train", y, x.shape(0), indices, begin, end);
     Result result;
     {
+        Interrupt interrupt(signalled);
         const py::gil_scoped_release release;
-        result = self.plan().train(rows, targets, indices, begin, end, batch, budget_ms, {.asked = signalled});
+        result = self.plan().train(rows, targets, indices, begin, end, batch, budget_ms, interrupt);
     }
     if (result.status == Status::interrupted) throw py::error_already_set();
     return result_dict(result);
@@ -251,9 +251,13 @@ py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index be
     const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
     self.check_range("evaluate", begin, end, x.shape(0));
     const Targets targets = self.targets("evaluate", y, x.shape(0), nullptr, begin, end);
-    const py::gil_scoped_release release;
-    const Result result = self.plan().evaluate(rows, targets, begin, end, budget_ms, training);
-    const py::gil_scoped_acquire acquire;
+    Result result;
+    {
+        Interrupt interrupt(signalled);
+        const py::gil_scoped_release release;
+        result = self.plan().evaluate(rows, targets, begin, end, budget_ms, training, interrupt);
+    }
+    if (result.status == Status::interrupted) throw py::error_already_set();
     return result_dict(result);
 }
 
@@ -268,8 +272,14 @@ Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begi
         output<float>("predict", "out", out, x.shape(0), self.plan().outputs());
     void* data = const_cast<void*>(out.data());
     const Index row_bytes = out.strides(0);
-    const py::gil_scoped_release release;
-    return self.plan().predict(rows, data, row_bytes, begin, end, budget_ms);
+    Interrupt interrupt(signalled);
+    Index next = 0;
+    {
+        const py::gil_scoped_release release;
+        next = self.plan().predict(rows, data, row_bytes, begin, end, budget_ms, interrupt);
+    }
+    if (interrupt.stopped()) throw py::error_already_set();
+    return next;
 }
 
 py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y, const py::object& input_gradient) {
@@ -328,11 +338,13 @@ py::array differences(PyPlan& self, const py::array& x, const py::array& y, cons
     std::vector<double> out(size_t(count) * 2);
     const Index n = x.shape(0);
     Index done = 0;
+    Interrupt interrupt(signalled);
     {
         const py::gil_scoped_release release;
-        done =
-            self.plan().differences(rows, targets, n, name ? &*name : nullptr, at, count, step, budget_ms, out.data());
+        done = self.plan().differences(rows, targets, n, name ? &*name : nullptr, at, count, step, budget_ms,
+                                       out.data(), interrupt);
     }
+    if (interrupt.stopped()) throw py::error_already_set();
     return py::array_t<double>(std::vector<Index>{done, 2}, out.data());
 }
 

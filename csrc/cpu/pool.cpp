@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -65,8 +66,14 @@ int default_threads() noexcept {
 
 class Pool {
 public:
-    explicit Pool(int threads) : threads_(threads) {
-        for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    // As many threads as the system gives, at least the caller's own.
+    explicit Pool(int threads) {
+        workers_.reserve(size_t(threads - 1));
+        try {
+            for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+        } catch (const std::system_error&) {
+        }
+        threads_ = int(workers_.size()) + 1;
     }
 
     ~Pool() {
@@ -85,14 +92,16 @@ public:
         flush_.store(flush, std::memory_order_relaxed);
         remaining_.store(tasks, std::memory_order_relaxed);
         for (int t = 0; t < threads_; ++t) {
-            share_[t].end.store(uint32_t(tasks * (t + 1) / threads_), std::memory_order_relaxed);
+            // closed before its end changes: else a late thread could hold an old ticket against the new end
+            share_[t].ticket.store(uint64_t(generation) << 32 | closed, std::memory_order_relaxed);
+            share_[t].end.store(uint32_t(tasks * (t + 1) / threads_), std::memory_order_release);
             share_[t].ticket.store(uint64_t(generation) << 32 | uint64_t(tasks * t / threads_),
                                    std::memory_order_release);
         }
         generation_.store(generation, std::memory_order_release);
         generation_.notify_all();
         take_part(0, generation, scratch);
-        for (int spins = 0; remaining_.load(std::memory_order_acquire) != 0; ++spins) {
+        for (int spins = 0; remaining_.load(std::memory_order_acquire) > 0; ++spins) {
             // a worker that holds the last task may have lost its core to another process
             if (spins < 20000)
                 relax();
@@ -110,12 +119,14 @@ private:
         std::atomic<uint32_t> end{0};
     };
 
+    static constexpr uint32_t closed = 0xffffffffu;
+
     void take_part(int self, uint32_t generation, void* scratch) noexcept {
         for (int i = 0; i < threads_; ++i) {
             Share& share = share_[(self + i) % threads_];
             uint64_t ticket = share.ticket.load(std::memory_order_acquire);
             while (uint32_t(ticket >> 32) == generation &&
-                   uint32_t(ticket) < share.end.load(std::memory_order_relaxed)) {
+                   uint32_t(ticket) < share.end.load(std::memory_order_acquire)) {
                 if (!share.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
                 {
                     const FlushDenormals guard(flush_.load(std::memory_order_relaxed));
@@ -145,7 +156,7 @@ private:
         }
     }
 
-    const int threads_;
+    int threads_ = 1;  // set before the first job
     std::mutex busy_;
     std::atomic<bool> stop_{false};
     alignas(64) std::atomic<uint32_t> generation_{0};
@@ -161,19 +172,21 @@ private:
 std::mutex& change = *new std::mutex;
 std::shared_ptr<Pool>& pool = *new std::shared_ptr<Pool>;
 std::atomic<int> wanted{0};
+std::atomic<int> forks{0};
 
 // A forked child has none of the workers: it starts with a pool of its own and leaves the parent's memory alone.
 void forget_pool() {
+    forks.fetch_add(1);
     new (&change) std::mutex;
     new (&pool) std::shared_ptr<Pool>;
 }
+
+const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
 
 std::shared_ptr<Pool> current_pool() noexcept {
     const int threads = get_num_threads();
     const std::lock_guard lock(change);
     try {
-        static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
-        (void)registered;
         if (!pool) pool = std::make_shared<Pool>(threads);
     } catch (...) {  // no thread to be had: callers run their own tasks
     }
@@ -181,6 +194,10 @@ std::shared_ptr<Pool> current_pool() noexcept {
 }
 
 }  // namespace
+
+int fork_generation() noexcept {
+    return registered == 0 ? forks.load(std::memory_order_relaxed) : 0;
+}
 
 int get_num_threads() noexcept {
     const int count = wanted.load();

@@ -20,6 +20,9 @@ constexpr int max_threads = 64;
 // its own tasks alone. flush_denormals holds for the tasks only.
 void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept;
 
+// How often this process has been forked from another: a lock held by a thread that was left behind stays locked.
+int fork_generation() noexcept;
+
 // Denormals count as zero, in this thread, until the guard's end.
 class FlushDenormals {
 public:

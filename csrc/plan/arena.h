@@ -19,9 +19,9 @@ public:
 
     template <class A>
     A* take(Index count, Use use) {
-        const size_t bytes = (size_t(count) * sizeof(A) + alignment - 1) / alignment * alignment;
+        const size_t bytes = size_t(checked(count, Index(sizeof(A)), alignment - 1)) / alignment * alignment;
         char* at = base_ ? base_.get() + used_ : nullptr;
-        used_ += bytes;
+        used_ = size_t(checked(Index(used_), 1, Index(bytes)));
         by_use_[int(use)] += bytes;
         return reinterpret_cast<A*>(at);
     }
@@ -30,15 +30,23 @@ public:
     template <class A>
     View<A> matrix(Index rows, Index cols, Use use) {
         const Index ld = padded<A>(cols, rows);
-        return {take<A>(rows * ld, use), ld};
+        return {take<A>(checked(rows, ld), use), ld};
     }
 
     template <class A>
     static Index padded(Index cols, Index rows) {
         constexpr Index line = Index(alignment / sizeof(A));
-        const Index ld = (cols + line - 1) / line * line;
+        const Index ld = checked(cols, 1, line - 1) / line * line;
         // rows a multiple of 512 bytes apart would fall into few sets of the first-level cache
         return rows > 1 && ld > line && (ld * Index(sizeof(A))) % 512 == 0 ? ld + line : ld;
+    }
+
+    // a * b + c, or bad_alloc where no memory could hold it.
+    static Index checked(Index a, Index b, Index c = 0) {
+        constexpr Index most = Index(1) << 48;  // bytes that an address reaches
+        Index product = 0;
+        if (__builtin_mul_overflow(a, b, &product) || product > most) throw std::bad_alloc();
+        return product + c;
     }
 
     // Ends the measuring run: allocates what it counted, zeroed, and starts again from the first byte.

@@ -105,7 +105,7 @@ Tensor<T>* Plan<T>::add_tensor(const LayerSpec& layer, const char* role, Index r
         tensor->norms = arena_.template take<double>(tensor->panels, Use::scratch);
         tensor->scale = arena_.template take<double>(1, Use::scratch);
         for (int s = 0; spec_.has_optimizer && s < spec_.optimizer.slots; ++s)
-            tensor->slot[s] = arena_.template take<T>(rows * tensor->value.ld, Use::slots);
+            tensor->slot[s] = arena_.template take<T>(Arena::checked(rows, tensor->value.ld), Use::slots);
         trains_ = true;
     }
     tensors_.push_back(std::move(tensor));
@@ -168,7 +168,7 @@ Value<T> Plan<T>::place_block(const Block& block, Value<T> x) {
         const Norm<T>* norm = add_norm(*block.norm, block.activation, cols);
         append(forward_,
                std::make_unique<NormForward<T>>(table_, "batchnorm_forward " + label, true, cols, z, y.data, norm));
-        if (gradients && trains_)
+        if (gradients && (trains_ || spec_.input_gradient))
             backward.push_back(std::make_unique<NormBackward<T>>(table_, "batchnorm_backward " + label, true, cols,
                                                                  y.gradient, z, y.data,
                                                                  block.dense           ? dz
@@ -189,7 +189,7 @@ Value<T> Plan<T>::place_block(const Block& block, Value<T> x) {
             append(forward_, std::make_unique<ActivationForwardStep<T>>(
                                  table_, "activation_forward " + label, Split::columns, true, cols, z, y.data,
                                  table_.activation_forward[row], block.activation.params));
-        if (gradients && (block.dense ? trains_ : differentiate_input))
+        if (gradients && (trains_ || spec_.input_gradient))
             backward.push_back(std::make_unique<ActivationBackwardStep<T>>(
                 table_, "activation_backward " + label, Split::columns, true, cols, y.gradient,
                 from_output ? y.data : z, block.dense ? dz : x.gradient, table_.activation_backward[row],

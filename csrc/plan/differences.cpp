@@ -9,14 +9,14 @@ namespace fusednet {
 // slope = (L(v + h) - L(v - h)) / 2h of the reduced loss and bend = (L(v + h) - 2 L(v) + L(v - h)) / h, the difference
 // of the slopes on both sides. The element is left at v.
 template <class T>
-auto Plan<T>::difference(const Batch& batch, T& element, double value, double h, double at_value) noexcept
+auto Plan<T>::difference(const Batch& batch, T& element, double value, double h, double at_value, Interrupt& interrupt)
     -> Difference {
     double loss[2];
     for (int side = 0; side < 2; ++side) {
         element = T(side == 0 ? value + h : value - h);
         // the input is in place already: the gather would undo the change of one of its elements
-        for (size_t s = 1; s < forward_.size(); ++s) run_stage(forward_[s], batch);
-        run(loss_, batch);
+        for (size_t s = 1; s < forward_.size(); ++s) run_stage(forward_[s], batch, interrupt);
+        run(loss_, batch, interrupt);
         loss[side] = loss_sum(batch.rows) * batch.loss_scale;
     }
     element = T(value);
@@ -28,16 +28,17 @@ auto Plan<T>::difference(const Batch& batch, T& element, double value, double h,
 // kink itself, the bend does not fall with h: there is no derivative, and NaN says so.
 template <class T>
 Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
-                           const int64_t* indices, Index count, double step, double budget_ms, double* out) {
-    const std::lock_guard lock(busy_);
+                           const int64_t* indices, Index count, double step, double budget_ms, double* out,
+                           Interrupt& interrupt) {
+    const std::unique_lock lock = use();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(budget_ms);
     Batch batch = batch_at(x, y, nullptr, 0, rows);
     batch.training = true;
     const Tensor<T>* owner = nullptr;
     const View<T> view = tensor ? find(*tensor, false, &owner) : input_.data;
     const Index cols = tensor ? owner->cols : input_.cols;
-    run(forward_, batch);
-    run(loss_, batch);
+    run(forward_, batch, interrupt);
+    run(loss_, batch, interrupt);
     const double loss = loss_sum(rows) * batch.loss_scale;
     const double size = std::fmax(1.0, std::fabs(loss));
     constexpr int levels = 4;
@@ -49,8 +50,8 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
         double h = step * std::fmax(1.0, std::fabs(value));
         bool bent = false;
         for (int level = 0; level < levels; ++level, h *= 0.1) {
-            const Difference near = difference(batch, element, value, h, loss);
-            const Difference far = difference(batch, element, value, 2.0 * h, loss);
+            const Difference near = difference(batch, element, value, h, loss, interrupt);
+            const Difference far = difference(batch, element, value, 2.0 * h, loss, interrupt);
             const double estimate = (4.0 * near.slope - far.slope) / 3.0;
             const double change = std::fabs(estimate - before);
             if (level > 0 && !(change >= error)) {
@@ -63,6 +64,7 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
             bend = near.bend;
             if (!bent && error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
         }
+        if (interrupt.stopped()) break;
         if (bent) best = NAN;
         out[2 * done] = best;
         out[2 * done + 1] = error;

@@ -1,6 +1,8 @@
 // A network compiled to steps over one arena. Built once; afterwards nothing is allocated and no address changes.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,10 +18,17 @@ namespace fusednet {
 
 enum class Status { ok, loss, gradient, interrupted };
 
-// Asked now and then while a step runs; true ends it with nothing changed.
-struct Interrupt {
-    bool (*asked)(void* context) = nullptr;
-    void* context = nullptr;
+// Asks whether to stop, every 20 ms, and only from the thread that made it; what runs then ends with nothing changed.
+class Interrupt {
+public:
+    explicit Interrupt(bool (*asked)() = nullptr) : asked_(asked), last_(std::chrono::steady_clock::now()) {}
+    bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+    bool look();
+
+private:
+    bool (*asked_)();
+    std::chrono::steady_clock::time_point last_;
+    std::atomic<bool> stopped_{false};
 };
 
 struct Result {
@@ -55,15 +64,17 @@ public:
     virtual Index outputs() const = 0;
 
     virtual Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
-                         double budget_ms, Interrupt interrupt) = 0;
-    virtual Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms,
-                            bool training) = 0;
-    virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) = 0;
+                         double budget_ms, Interrupt& interrupt) = 0;
+    virtual Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
+                            Interrupt& interrupt) = 0;
+    virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
+                          Interrupt& interrupt) = 0;
     virtual Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) = 0;
     virtual Result apply_gradients() = 0;
     // Two numbers an index: the derivative of the reduced loss (NaN at a kink) and the estimate of its own error.
     virtual Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
-                              const int64_t* indices, Index count, double step, double budget_ms, double* out) = 0;
+                              const int64_t* indices, Index count, double step, double budget_ms, double* out,
+                              Interrupt& interrupt) = 0;
 
     const PlanSpec& spec() const noexcept { return spec_; }
     int64_t step = 0;  // updates done
@@ -103,13 +114,15 @@ public:
     Index outputs() const override { return output_.cols; }
 
     Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
-                 double budget_ms, Interrupt interrupt) override;
-    Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training) override;
-    Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) override;
+                 double budget_ms, Interrupt& interrupt) override;
+    Result evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
+                    Interrupt& interrupt) override;
+    Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
+                  Interrupt& interrupt) override;
     Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
     Result apply_gradients() override;
     Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor, const int64_t* indices,
-                      Index count, double step, double budget_ms, double* out) override;
+                      Index count, double step, double budget_ms, double* out, Interrupt& interrupt) override;
 
 private:
     using Stages = std::vector<Stage<T>>;
@@ -144,8 +157,9 @@ private:
     void place_update();
     static void append(Stages& stages, std::unique_ptr<Step<T>> step);
 
-    bool run(const Stages& stages, const Batch& batch, Interrupt interrupt = {});
-    void run_stage(const Stage<T>& stage, const Batch& batch) noexcept;
+    bool run(const Stages& stages, const Batch& batch, Interrupt& interrupt);
+    void run_stage(const Stage<T>& stage, const Batch& batch, Interrupt& interrupt);
+    std::unique_lock<std::mutex> use();
     double loss_sum(Index rows) const noexcept;
     Index correct_count(Index rows) const noexcept;
     std::string first_nonfinite(const Batch& batch) const;
@@ -153,8 +167,9 @@ private:
     void measure_gradients() noexcept;
     void update(const Batch& batch) noexcept;
     bool finite_loss(const Batch& batch, Result& result) const;
-    bool take_step(const Batch& batch, Interrupt interrupt, Result& result);
-    Difference difference(const Batch& batch, T& element, double value, double h, double at_value) noexcept;
+    bool take_step(const Batch& batch, Interrupt& interrupt, Result& result);
+    Difference difference(const Batch& batch, T& element, double value, double h, double at_value,
+                          Interrupt& interrupt);
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
@@ -174,7 +189,8 @@ private:
     Index* correct_ = nullptr;
     StepScalars* scalars_ = nullptr;
     T* scratch_ = nullptr;
-    std::mutex busy_;
+    std::mutex busy_;  // one thread at a time
+    int forks_ = 0;
 };
 
 extern template class Plan<float>;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <type_traits>
 
 #include "../cpu/pick.h"
@@ -36,6 +37,14 @@ constexpr bool flush = std::is_same_v<T, float>;
 
 }  // namespace
 
+bool Interrupt::look() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!asked_ || now - last_ < std::chrono::milliseconds(20)) return stopped();
+    last_ = now;
+    if (asked_()) stopped_.store(true, std::memory_order_relaxed);
+    return stopped();
+}
+
 template <class T>
 Batch Plan<T>::batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept {
     Batch batch;
@@ -52,17 +61,21 @@ Batch Plan<T>::batch_at(const Rows& x, const Targets& y, const int64_t* order, I
 }
 
 template <class T>
-void Plan<T>::run_stage(const Stage<T>& stage, const Batch& batch) noexcept {
+void Plan<T>::run_stage(const Stage<T>& stage, const Batch& batch, Interrupt& interrupt) {
     struct Job {
         const Stage<T>& stage;
         const Batch& batch;
-    } job{stage, batch};
+        Interrupt& interrupt;
+        const void* own_scratch;  // the caller's: it marks the thread that may look for an interrupt
+    } job{stage, batch, interrupt, scratch_};
     double work = 0;
     for (const auto& step : stage.steps) work += step->work(batch.rows);
     const Index tasks = stage.steps.front()->tasks(batch.rows);
     const Task task = [](void* context, Index i, void* scratch) {
         const auto& held = *static_cast<Job*>(context);
+        if (held.interrupt.stopped()) return;
         for (const auto& step : held.stage.steps) step->run(held.batch, i, static_cast<T*>(scratch));
+        if (scratch == held.own_scratch) held.interrupt.look();
     };
     if (work >= worth_sharing)
         run_tasks(tasks, task, &job, scratch_, flush<T>);
@@ -70,20 +83,24 @@ void Plan<T>::run_stage(const Stage<T>& stage, const Batch& batch) noexcept {
         for (Index i = 0; i < tasks; ++i) task(&job, i, scratch_);
 }
 
-// False if interrupted. Asking costs more than a small stage, so only those that take a while are followed by it.
+// False if interrupted.
 template <class T>
-bool Plan<T>::run(const Stages& stages, const Batch& batch, Interrupt interrupt) {
-    constexpr double worth_asking = 1e9;  // operations: some 10 ms
-    double done = 0;
-    for (const Stage<T>& stage : stages) {
-        run_stage(stage, batch);
-        if (!interrupt.asked) continue;
-        for (const auto& step : stage.steps) done += step->work(batch.rows);
-        if (done < worth_asking) continue;
-        if (interrupt.asked(interrupt.context)) return false;
-        done = 0;
-    }
-    return true;
+bool Plan<T>::run(const Stages& stages, const Batch& batch, Interrupt& interrupt) {
+    for (const Stage<T>& stage : stages) run_stage(stage, batch, interrupt);
+    return !interrupt.stopped();
+}
+
+// A fork leaves other threads behind, and with them the lock of a plan that they were using.
+template <class T>
+std::unique_lock<std::mutex> Plan<T>::use() {
+    if (forks_ == fork_generation()) return std::unique_lock(busy_);
+    std::unique_lock lock(busy_, std::try_to_lock);
+    if (!lock)
+        throw std::runtime_error(
+            "[Plan] expects a state that is whole, got that of a process forked while another thread trained the "
+            "model");
+    forks_ = fork_generation();
+    return lock;
 }
 
 template <class T>
@@ -211,13 +228,12 @@ void Plan<T>::update(const Batch& batch) noexcept {
 }
 
 template <class T>
-bool Plan<T>::take_step(const Batch& batch, Interrupt interrupt, Result& result) {
+bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result) {
     const auto stop = [&] {
         result.status = Status::interrupted;
         return false;
     };
-    if (!run(forward_, batch, interrupt)) return stop();
-    run(loss_, batch);
+    if (!run(forward_, batch, interrupt) || !run(loss_, batch, interrupt)) return stop();
     if (!finite_loss(batch, result)) return false;
     if (!run(backward_, batch, interrupt)) return stop();
     if (!finite_gradients(result)) return false;
@@ -227,8 +243,8 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt interrupt, Result& result)
 
 template <class T>
 Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
-                      double budget_ms, Interrupt interrupt) {
-    const std::lock_guard lock(busy_);
+                      double budget_ms, Interrupt& interrupt) {
+    const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
     Result result;
@@ -251,8 +267,9 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
 }
 
 template <class T>
-Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training) {
-    const std::lock_guard lock(busy_);
+Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
+                         Interrupt& interrupt) {
+    const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
     Result result;
@@ -261,8 +278,10 @@ Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end
         const Index rows = end - result.next < spec_.batch ? end - result.next : spec_.batch;
         Batch batch = batch_at(x, y, nullptr, result.next, rows);
         batch.training = training;
-        run(forward_, batch);
-        run(loss_, batch);
+        if (!run(forward_, batch, interrupt) || !run(loss_, batch, interrupt)) {
+            result.status = Status::interrupted;
+            break;
+        }
         result.loss += loss_sum(rows);
         result.correct += correct_count(rows);
         result.samples += rows;
@@ -274,15 +293,15 @@ Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end
 }
 
 template <class T>
-Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms) {
-    const std::lock_guard lock(busy_);
+Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
+                       Interrupt& interrupt) {
+    const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
     while (begin < end) {
         const Index rows = end - begin < spec_.batch ? end - begin : spec_.batch;
         const Batch batch = batch_at(x, {}, nullptr, begin, rows);
-        run(forward_, batch);
-        run(head_, batch);
+        if (!run(forward_, batch, interrupt) || !run(head_, batch, interrupt)) break;
         for (Index i = 0; i < rows; ++i)
             std::memcpy(static_cast<char*>(out) + (begin + i) * out_row_bytes, output_.data.row(i),
                         size_t(output_.cols) * sizeof(T));
@@ -294,15 +313,16 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
 
 template <class T>
 Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) {
-    const std::lock_guard lock(busy_);
+    const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
     Batch batch = batch_at(x, y, nullptr, 0, rows);
     batch.training = batch.gradients = true;
     Result result;
-    run(forward_, batch);
-    run(loss_, batch);
+    Interrupt never;
+    run(forward_, batch, never);
+    run(loss_, batch, never);
     if (!finite_loss(batch, result)) return result;
-    run(backward_, batch);
+    run(backward_, batch, never);
     finite_gradients(result);
     result.loss = loss_sum(rows) * batch.loss_scale;
     result.correct = correct_count(rows);
@@ -316,7 +336,7 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
 
 template <class T>
 Result Plan<T>::apply_gradients() {
-    const std::lock_guard lock(busy_);
+    const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
     Result result;
     measure_gradients();
