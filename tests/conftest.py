@@ -9,8 +9,6 @@ import pytest
 
 import helpers
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep", action="store_true", help="sweep all 2**32 floats in test_accuracy.py (minutes)")
@@ -36,11 +34,10 @@ def isa(request: pytest.FixtureRequest) -> helpers.Backend:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Data sets: FUSEDNET_DATA, or shared/data beside the checkout."""
-    path = Path(os.environ.get("FUSEDNET_DATA") or ROOT.parent / "shared" / "data")
-    if not path.is_dir():
-        pytest.skip(f"no data sets in {path}; set FUSEDNET_DATA")
-    return path
+    """Data sets: the folder that FUSEDNET_DATA names."""
+    if not os.environ.get("FUSEDNET_DATA"):
+        pytest.skip("no data sets: FUSEDNET_DATA names no folder")
+    return Path(os.environ["FUSEDNET_DATA"])
 
 
 @pytest.fixture(scope="session")

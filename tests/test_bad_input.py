@@ -193,6 +193,13 @@ def test_set_weights(model):
             model.set_weights(bad)
 
 
+def test_weights_beyond_the_type(model):
+    weights = [w.astype(np.float64) for w in model.get_weights()]
+    weights[0][0, 0] = 1e300
+    with unchanged(model), pytest.raises(ValueError, match="range of float32"):
+        model.set_weights(weights)
+
+
 def test_apply_gradients(model):
     gradients = model.compute_gradients(X, Y)
     name = next(iter(gradients))

@@ -83,6 +83,19 @@ def test_batchnorm_without_its_parameters(center, scale):
     assert_right(checked(layers, "mean_squared_error"))
 
 
+@pytest.mark.parametrize("frozen", [(0,), (0, 1), (0, 1, 2, 3), (1,), (2, 3)])
+@pytest.mark.parametrize("norm", [True, False])
+def test_frozen_layers_pass_the_gradient_on(frozen, norm):
+    stack = [
+        lambda t: Dense(6, activation="tanh", trainable=t),
+        lambda t: Dense(5, trainable=t),
+        lambda t: BatchNormalization(trainable=t) if norm else Activation("selu", trainable=t),
+        lambda t: Dense(4, activation="softmax", trainable=t),
+    ]
+    layers = [make(i not in frozen) for i, make in enumerate(stack)]
+    assert_right(checked(layers, "sparse_categorical_crossentropy"))
+
+
 def test_one_output():
     assert_right(
         checked([Dense(5, activation="selu"), Dense(1, activation="sigmoid")], "binary_crossentropy", outputs=1)

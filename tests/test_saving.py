@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -172,6 +173,23 @@ except OSError as error:
     assert done.stdout == f"refused {errno.EFBIG}\n", done.stderr
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="regular file"):
+        network().save(tmp_path / "pipe")
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
+
+
+def test_a_long_file_name(tmp_path):
+    network().save(tmp_path / ("m" * 250))
+    assert fusednet.load_model(tmp_path / ("m" * 250)).built
+
+
+def test_copying_says_what_to_do_instead():
+    with pytest.raises(TypeError, match="save"):
+        copy.deepcopy(network())
 
 
 def test_no_overwriting_if_asked(saved):

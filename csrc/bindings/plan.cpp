@@ -236,13 +236,13 @@ py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::o
     self.check_batch("train", batch);
     const int64_t* indices = self.order("train", order, begin, end, x.shape(0));
     const Targets targets = self.targets("train", y, x.shape(0), indices, begin, end);
+    Interrupt interrupt(signalled);
     Result result;
     {
-        Interrupt interrupt(signalled);
         const py::gil_scoped_release release;
         result = self.plan().train(rows, targets, indices, begin, end, batch, budget_ms, interrupt);
     }
-    if (result.status == Status::interrupted) throw py::error_already_set();
+    if (interrupt.stopped()) throw py::error_already_set();
     return result_dict(result);
 }
 
@@ -251,13 +251,13 @@ py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index be
     const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
     self.check_range("evaluate", begin, end, x.shape(0));
     const Targets targets = self.targets("evaluate", y, x.shape(0), nullptr, begin, end);
+    Interrupt interrupt(signalled);
     Result result;
     {
-        Interrupt interrupt(signalled);
         const py::gil_scoped_release release;
         result = self.plan().evaluate(rows, targets, begin, end, budget_ms, training, interrupt);
     }
-    if (result.status == Status::interrupted) throw py::error_already_set();
+    if (interrupt.stopped()) throw py::error_already_set();
     return result_dict(result);
 }
 

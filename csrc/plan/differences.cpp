@@ -64,7 +64,7 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
             bend = near.bend;
             if (!bent && error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
         }
-        if (interrupt.stopped()) break;
+        if (interrupt.look()) break;
         if (bent) best = NAN;
         out[2 * done] = best;
         out[2 * done + 1] = error;

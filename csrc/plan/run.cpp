@@ -17,6 +17,9 @@ namespace {
 // Below this many operations a stage is over before another thread has heard of it (about 2 µs).
 constexpr double worth_sharing = 200e3;
 
+// A task of so many operations takes long enough (about 10 µs) to read the clock after it.
+constexpr double worth_looking = 1e6;
+
 class Budget {
 public:
     explicit Budget(double ms)
@@ -66,16 +69,17 @@ void Plan<T>::run_stage(const Stage<T>& stage, const Batch& batch, Interrupt& in
         const Stage<T>& stage;
         const Batch& batch;
         Interrupt& interrupt;
-        const void* own_scratch;  // the caller's: it marks the thread that may look for an interrupt
-    } job{stage, batch, interrupt, scratch_};
+        const void* looks;  // scratch of the thread that looks for an interrupt: the caller's, or nobody's
+    } job{stage, batch, interrupt, nullptr};
     double work = 0;
     for (const auto& step : stage.steps) work += step->work(batch.rows);
     const Index tasks = stage.steps.front()->tasks(batch.rows);
+    if (work >= worth_looking * double(tasks)) job.looks = scratch_;
     const Task task = [](void* context, Index i, void* scratch) {
         const auto& held = *static_cast<Job*>(context);
         if (held.interrupt.stopped()) return;
         for (const auto& step : held.stage.steps) step->run(held.batch, i, static_cast<T*>(scratch));
-        if (scratch == held.own_scratch) held.interrupt.look();
+        if (scratch == held.looks) held.interrupt.look();
     };
     if (work >= worth_sharing)
         run_tasks(tasks, task, &job, scratch_, flush<T>);
@@ -261,7 +265,7 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
         result.samples += rows;
         result.next += rows;
         ++result.steps;
-        if (budget.over()) break;
+        if (budget.over() || interrupt.look()) break;
     }
     return result;
 }
@@ -287,7 +291,7 @@ Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end
         result.samples += rows;
         result.next += rows;
         ++result.steps;
-        if (budget.over()) break;
+        if (budget.over() || interrupt.look()) break;
     }
     return result;
 }
@@ -306,7 +310,7 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
             std::memcpy(static_cast<char*>(out) + (begin + i) * out_row_bytes, output_.data.row(i),
                         size_t(output_.cols) * sizeof(T));
         begin += rows;
-        if (budget.over()) break;
+        if (budget.over() || interrupt.look()) break;
     }
     return begin;
 }

@@ -98,7 +98,8 @@ def labels(owner: str, argument: str, array: Array, classes: int) -> NDArray[np.
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(f"[{owner}] {argument} expects labels in 0..{classes - 1}, got {flat[row]} in row {row}")
-    return np.ascontiguousarray(flat, dtype=np.int32)
+    # a copy always: the compiled code reads it later, as an index, while other threads may write to the original
+    return np.array(flat, dtype=np.int32, order="C")
 
 
 def weight(owner: str, name: str, value: object, shape: tuple[int, ...], dtype: str) -> Array:
@@ -106,7 +107,11 @@ def weight(owner: str, name: str, value: object, shape: tuple[int, ...], dtype: 
     array = as_array(owner, name, value)
     if array.shape != shape:
         raise ValueError(f"[{owner}] {name} expects shape {_shape(shape)}, got {_shape(array.shape)}")
-    return np.array(_numbers(owner, name, array, dtype), dtype=dtype, order="C")
+    with np.errstate(over="ignore"):
+        values = np.array(_numbers(owner, name, array, dtype), dtype=dtype, order="C")
+    if (np.isinf(values) & np.isfinite(array)).any():
+        raise ValueError(f"[{owner}] {name} expects values in the range of {dtype}, got {np.abs(array).max():g}")
+    return values
 
 
 def as_array(owner: str, argument: str, value: object) -> Array:

@@ -1,5 +1,7 @@
 """A model's state: the layers' descriptions, the compiled plan that holds every array, and where training stands."""
 
+import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +52,17 @@ class Engine:
         self._fresh: set[str] = set()  # layers whose weights are to be drawn, not taken from the old plan
         self._keep_slots = True
         self._stale = False
+        self._training = threading.RLock()
+
+    @contextlib.contextmanager
+    def training(self, what: str) -> Iterator[None]:
+        """Held while the model trains; a second thread that asks for it gets an error, not lost updates."""
+        if not self._training.acquire(blocking=False):
+            raise RuntimeError(f"[{self.owner}] {what} expects a model that no other thread is training")
+        try:
+            yield
+        finally:
+            self._training.release()
 
     # Description
 

@@ -1,7 +1,7 @@
 """The structure of a model and its weights: what does not depend on training."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -240,6 +240,9 @@ class Network:
         if not self.built:
             self.build(shape)
         return data
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"[{self.label}] cannot be pickled or copied: use save and load_model, or models.clone_model")
 
     def __repr__(self) -> str:
         return f"<{self.label}: {len(self.layers)} layers>"

@@ -58,6 +58,8 @@ def save(model: "Sequential", path: str | os.PathLike[str], *, overwrite: bool) 
         raise FileExistsError(f"[{model.label}] save expects a new file with overwrite=False, got {os.fspath(path)!r}")
     if target.is_dir():
         raise IsADirectoryError(f"[{model.label}] save expects a file, got the folder {os.fspath(path)!r}")
+    if target.exists() and not target.is_file():
+        raise OSError(f"[{model.label}] save expects a regular file, got the device or pipe {os.fspath(path)!r}")
     arrays = model._engine.read()
     config = json.dumps(describe(model), sort_keys=True)
     metadata = {
@@ -75,7 +77,7 @@ def save(model: "Sequential", path: str | os.PathLike[str], *, overwrite: bool) 
 
 def write_atomically(target: Path, content: bytes) -> None:
     """Replace a file's content so that at any moment, and after a crash, the old or the new one is there."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -134,7 +134,8 @@ class BatchNormalization(Layer):
     moving ones. Keras's conventions: the moving variance is biased too, epsilon is inside the root.
 
     Args:
-        momentum: of the moving averages, in [0, 1).
+        axis: of the features: -1, the last.
+        momentum: of the moving averages, in [0, 1].
         epsilon: added to the variance, positive.
         center, scale: whether beta and gamma exist.
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: first values.
@@ -160,7 +161,7 @@ class BatchNormalization(Layer):
 
     def __init__(
         self,
-        *,
+        axis: int = -1,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,
@@ -169,13 +170,16 @@ class BatchNormalization(Layer):
         gamma_initializer: object = "ones",
         moving_mean_initializer: object = "zeros",
         moving_variance_initializer: object = "ones",
+        *,
         name: str | None = None,
         trainable: bool = True,
         input_shape: Sequence[int] | int | None = None,
     ) -> None:
         kind = "BatchNormalization"
+        if axis not in (-1, 1):
+            raise ValueError(f"[{kind}] axis expects -1, the features of flat inputs, got {axis!r}")
         values: dict[str, object] = {
-            "momentum": number(kind, "momentum", momentum, "a number in [0, 1)", lambda v: 0.0 <= v < 1.0),
+            "momentum": number(kind, "momentum", momentum, "a number in [0, 1]", lambda v: 0.0 <= v <= 1.0),
             "epsilon": number(kind, "epsilon", epsilon, "a positive number", lambda v: 0.0 < v < math.inf),
             "center": bool(center),
             "scale": bool(scale),

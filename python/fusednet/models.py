@@ -229,7 +229,8 @@ class Sequential(Network):
         loss = self._need_compiled("train_on_batch")
         data = self._batch(x, y, loss)
         rows = data[0].shape[0]
-        result = self._engine.plan(rows).train(*data, None, 0, rows, rows, 0.0)
+        with self._engine.training("train_on_batch"):
+            result = self._engine.plan(rows).train(*data, None, 0, rows, rows, 0.0)
         if result["status"] != "ok":
             raise _training.non_finite(self, result, None)
         meter = _training.Meter(self)
