@@ -58,7 +58,7 @@ def fusednet_model(net: Net) -> fn.Sequential:
             layers.append(fn.layers.BatchNormalization())
         layers.append(fn.layers.Activation("elu"))
     layers.append(fn.layers.Dense(net.widths[-1], activation="softmax"))
-    model = fn.Sequential(layers)
+    model = fn.Sequential(layers, seed=1)
     kind = fn.optimizers.Adam if net.optimizer == "adam" else fn.optimizers.SGD
     model.compile(
         loss="sparse_categorical_crossentropy", optimizer=kind(learning_rate=1e-3, global_clipnorm=CLIP), metrics=[]
@@ -101,7 +101,11 @@ class TorchNet:
 
 
 def validate(net: Net, x: np.ndarray, y: np.ndarray, steps: int = 5) -> float:
-    """Largest relative difference of the two losses over the first steps; raises if they are not the same training."""
+    """Largest relative difference of the two losses over the first steps; raises if they are not the same training.
+
+    The first loss is the forward pass alone. Later ones drift apart by rounding: Adam's first steps have the size of
+    the learning rate whatever the gradient's, so an element near zero may go either way.
+    """
     model = fusednet_model(net)
     rival = TorchNet(net, model.get_weights())
     worst = 0.0
@@ -109,9 +113,10 @@ def validate(net: Net, x: np.ndarray, y: np.ndarray, steps: int = 5) -> float:
         rows = slice(i * net.batch, (i + 1) * net.batch)
         ours = float(np.ravel(model.train_on_batch(x[rows], y[rows]))[0])
         theirs = float(rival.step(torch.from_numpy(x[rows]), torch.from_numpy(y[rows]).long()).detach())
-        worst = max(worst, abs(ours - theirs) / abs(theirs))
-    if worst > 1e-3:
-        raise SystemExit(f"{net.name}: the losses differ by {worst:.1e}, so the two do not train the same network")
+        difference = abs(ours - theirs) / abs(theirs)
+        worst = max(worst, difference)
+        if difference > (1e-5 if i == 0 else 1e-2):
+            raise SystemExit(f"{net.name}: in step {i + 1} the losses are {ours} and {theirs}: not the same training")
     return worst
 
 
