@@ -162,6 +162,7 @@ private:
     std::unique_lock<std::mutex> use();
     double loss_sum(Index rows) const noexcept;
     Index correct_count(Index rows) const noexcept;
+    void count(Index rows, Result& result) const noexcept;
     std::string first_nonfinite(const Batch& batch) const;
     bool finite_gradients(Result& result) const;
     void measure_gradients() noexcept;

@@ -122,6 +122,17 @@ Index Plan<T>::correct_count(Index rows) const noexcept {
 }
 
 template <class T>
+void Plan<T>::count(Index rows, Result& result) const noexcept {
+    const double loss = loss_sum(rows);
+    result.loss += loss;
+    result.weighted_loss += loss * double(rows);
+    result.correct += correct_count(rows);
+    result.samples += rows;
+    result.next += rows;
+    ++result.steps;
+}
+
+template <class T>
 std::string Plan<T>::first_nonfinite(const Batch& batch) const {
     for (const Watch& watch : watches_)
         if (table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data)) < batch.rows)
@@ -258,13 +269,7 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
         Batch batch = batch_at(x, y, order, result.next, rows);
         batch.training = batch.gradients = true;
         if (!take_step(batch, interrupt, result)) break;
-        const double loss = loss_sum(rows);
-        result.loss += loss;
-        result.weighted_loss += loss * double(rows);
-        result.correct += correct_count(rows);
-        result.samples += rows;
-        result.next += rows;
-        ++result.steps;
+        count(rows, result);
         if (budget.over() || interrupt.look()) break;
     }
     return result;
@@ -286,11 +291,7 @@ Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end
             result.status = Status::interrupted;
             break;
         }
-        result.loss += loss_sum(rows);
-        result.correct += correct_count(rows);
-        result.samples += rows;
-        result.next += rows;
-        ++result.steps;
+        count(rows, result);
         if (budget.over() || interrupt.look()) break;
     }
     return result;

@@ -119,8 +119,6 @@ def evaluate(
     begin, rows = 0, x.shape[0]
     while begin < rows:
         result = plan.evaluate(x, y, begin, min(begin + width, rows), _BUDGET_MS, False)
-        if "loss_weighted" in result and model.loss.reduction == "sum":
-            result["loss_weighted"] = result["loss"] * result["samples"]
         meter.add(result)
         begin = result["next"]
         if advance is not None:
