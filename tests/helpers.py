@@ -81,11 +81,12 @@ def ulps(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
     A result below the smallest normal may be flushed to zero. NaN, and the same infinity, count as 0 where expected.
     """
-    got64 = np.asarray(got).astype(np.float64)
+    # Infinity stands one place above the largest number, as rounding has it.
+    limit, largest = 2.0**128, np.finfo(np.float32).max
     with np.errstate(all="ignore"):
-        nearest = exact.astype(np.float32)
-        error = np.abs(got64 - exact) / np.spacing(np.abs(nearest)).astype(np.float64)
-    error = np.where(got64 == nearest, np.fmin(error, 0.5), error)
+        got64, nearest = np.clip(np.asarray(got, np.float64), -limit, limit), exact.astype(np.float32)
+        unit = np.spacing(np.minimum(np.abs(nearest), largest)).astype(np.float64)
+        error = np.abs(got64 - np.clip(exact, -limit, limit)) / unit
     fine = (np.isnan(got64) & np.isnan(exact)) | ((np.abs(exact) < TINY) & (got64 == 0))
     return np.where(fine, 0.0, np.nan_to_num(error, nan=np.inf))
 

@@ -248,6 +248,15 @@ def test_an_update_that_would_overflow_the_weights_is_not_made():
         model.fit(X, 10 * X[:, :1], batch_size=40, verbose=0)
 
 
+def test_a_variance_that_overflows_does_not_enter_the_moving_average(model):
+    x = X.copy()
+    x[::2] *= 1e25
+    first = fusednet.Sequential([BatchNormalization(input_shape=[6]), Dense(3, "softmax")])
+    first.compile(loss="sparse_categorical_crossentropy", optimizer="sgd")
+    with unchanged(first), pytest.raises(fusednet.NonFiniteError, match="variance became inf.*batch_normalization"):
+        first.fit(x, Y, batch_size=40, verbose=0)
+
+
 def test_a_batchnorm_keeps_its_moving_statistics_when_the_step_fails(model):
     with unchanged(model), pytest.raises(fusednet.NonFiniteError, match="input") as caught:
         model.fit(with_value(np.inf), Y, batch_size=40, verbose=0, check_finite=False)

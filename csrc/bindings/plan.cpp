@@ -138,7 +138,8 @@ public:
 
     void set(const std::string& name, const py::array& value, bool gradient) {
         const std::vector<Index> shape = shape_of(name);
-        if (!value.dtype().is(dtype())) Argument{"Plan", name.c_str()}.bad_dtype(std::string(py::str(dtype())), value);
+        if (!value.dtype().equal(dtype()))
+            Argument{"Plan", name.c_str()}.bad_dtype(std::string(py::str(dtype())), value);
         if (std::vector<Index>(value.shape(), value.shape() + value.ndim()) != shape)
             Argument{"Plan", name.c_str()}.bad_shape(std::string(py::str(py::tuple(py::cast(shape)))), value);
         const py::array packed = py::array::ensure(value, py::array::c_style);
@@ -208,7 +209,7 @@ private:
 };
 
 py::dict result_dict(const Result& r) {
-    constexpr const char* status[] = {"ok", "loss", "gradient", "interrupted"};
+    constexpr const char* status[] = {"ok", "loss", "gradient", "statistics", "interrupted"};
     py::dict d;
     d["next"] = r.next;
     d["steps"] = r.steps;

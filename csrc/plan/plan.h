@@ -16,7 +16,7 @@
 
 namespace fusednet {
 
-enum class Status { ok, loss, gradient, interrupted };
+enum class Status { ok, loss, gradient, statistics, interrupted };
 
 // Asks whether to stop, every 20 ms, and only from the thread that made it; what runs then ends with nothing changed.
 class Interrupt {
@@ -165,6 +165,7 @@ private:
     void count(Index rows, Result& result) const noexcept;
     std::string first_nonfinite(const Batch& batch) const;
     bool finite_gradients(Result& result) const;
+    bool finite_statistics(const Batch& batch, Result& result) const;
     void measure_gradients() noexcept;
     void update(const Batch& batch) noexcept;
     bool finite_loss(const Batch& batch, Result& result) const;

@@ -200,6 +200,21 @@ bool Plan<T>::finite_gradients(Result& result) const {
     return true;
 }
 
+// A variance beyond the type would stay in the moving average for good.
+template <class T>
+bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
+    for (const auto& norm : norms_) {
+        const Tensor<T>& moving = *norm->moving_variance;
+        const View<const T> variance{norm->variance, moving.cols};
+        if (!norm->by_batch(batch) || table_.first_nonfinite_row(1, moving.cols, variance) == 1) continue;
+        result.status = Status::statistics;
+        result.bad = moving.layer;
+        result.value = std::numeric_limits<double>::infinity();
+        return false;
+    }
+    return true;
+}
+
 template <class T>
 void Plan<T>::update(const Batch& batch) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
@@ -251,7 +266,7 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result
     if (!run(forward_, batch, interrupt) || !run(loss_, batch, interrupt)) return stop();
     if (!finite_loss(batch, result)) return false;
     if (!run(backward_, batch, interrupt)) return stop();
-    if (!finite_gradients(result)) return false;
+    if (!finite_gradients(result) || !finite_statistics(batch, result)) return false;
     update(batch);
     return true;
 }

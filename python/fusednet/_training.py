@@ -23,6 +23,7 @@ Array = NDArray[Any]
 _SLICE_WORK = 1e9  # operations: some 10 ms at 100 GFLOP/s
 _LEAST_WORK = 1e6  # operations that a step is counted as at least: small steps cost more than their arithmetic
 _BUDGET_MS = math.inf
+_WHAT = {"loss": "the loss", "gradient": "the gradient's norm", "statistics": "the batch's variance"}
 
 
 class Meter:
@@ -93,7 +94,7 @@ def run_epoch(
 def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -> NonFiniteError:
     """The error for a step that was not done."""
     step, value, where = model._engine.plan().step + 1, result["value"], result["bad"]
-    what = "the loss" if result["status"] == "loss" else "the gradient's norm"
+    what = _WHAT[result["status"]]
     place = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
     layer = "the input" if where == "input" else repr(where)
     found = "too large for an update, in" if math.isfinite(value) else "the first value that is not finite is in"
