@@ -253,7 +253,7 @@ def test_a_variance_that_overflows_does_not_enter_the_moving_average(model):
     x[::2] *= 1e25
     first = fusednet.Sequential([BatchNormalization(input_shape=[6]), Dense(3, "softmax")])
     first.compile(loss="sparse_categorical_crossentropy", optimizer="sgd")
-    with unchanged(first), pytest.raises(fusednet.NonFiniteError, match="variance became inf.*batch_normalization"):
+    with unchanged(first), pytest.raises(fusednet.NonFiniteError, match=r"variance became inf.*batch_normalization"):
         first.fit(x, Y, batch_size=40, verbose=0)
 
 
