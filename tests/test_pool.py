@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -65,6 +66,7 @@ print(all(np.array_equal(p, q) for p, q in zip(a.get_weights(), b.get_weights())
     assert out == "True\n"
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer reserves the address space itself")
 def test_no_thread_to_be_had():
     """Threads that the system refuses are done without."""
     out = run("""
