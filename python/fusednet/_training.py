@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fusednet.models import Sequential
 
 Array = NDArray[Any]
-_SLICE_WORK = 1e9  # operations: some 10 ms at 100 GFLOP/s
+_SLICE_WORK = 4e9  # operations: some 40 ms at 100 GFLOP/s
 _LEAST_WORK = 1e6  # operations that a step is counted as at least: small steps cost more than their arithmetic
 _BUDGET_MS = math.inf
 _WHAT = {"loss": "the loss", "gradient": "the gradient's norm", "statistics": "the batch's variance"}
