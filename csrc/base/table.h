@@ -14,7 +14,11 @@ using Index = ptrdiff_t;
 #define FUSEDNET_ENUMERATOR(name, ...) name,
 enum class Activation { FUSEDNET_ACTIVATIONS(FUSEDNET_ENUMERATOR) count };
 enum class Loss { FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ENUMERATOR) FUSEDNET_ROW_LOSSES(FUSEDNET_ENUMERATOR) count };
+enum class RowActivation { FUSEDNET_ROW_ACTIVATIONS(FUSEDNET_ENUMERATOR) count };
+enum class Metric { FUSEDNET_METRICS(FUSEDNET_ENUMERATOR) count };
 enum class Optimizer { FUSEDNET_OPTIMIZERS(FUSEDNET_ENUMERATOR) count };
+enum class Constraint { FUSEDNET_CONSTRAINTS(FUSEDNET_ENUMERATOR) count };
+enum class Noise { FUSEDNET_NOISES(FUSEDNET_ENUMERATOR) count };
 #undef FUSEDNET_ENUMERATOR
 
 enum class Source { uint8, float32, float64, count };  // element types that rows are gathered from
@@ -26,30 +30,38 @@ struct View {
     [[gnu::always_inline]] T* row(Index i) const noexcept { return data + i * ld; }
 };
 
-struct ActivationParams {
-    double p[2] = {0.0, 0.0};
-};
-
+constexpr int max_params = 4;    // of an activation, loss, metric, constraint or noise
 constexpr int max_slots = 3;     // optimizer state arrays a parameter
 constexpr int max_hyper = 8;     // hyper-parameters of an optimizer, learning rate first
 constexpr int max_scalars = 12;  // what an optimizer derives from them once a step
 
-// y = f(x), row by row. y may be x.
+struct Params {
+    double p[max_params] = {};
+};
+
+// Where an activation's negative slope comes from: it has none, a parameter of each column, a draw for each element.
+enum class Slope { none, learned, random };
+
+// y = f(x), row by row. y may be x. slope: read by rows of the catalogue that have one; ld 0 is one row for all.
 template <class T>
 struct ActivationForward {
     Index rows, cols;
     View<const T> x;
     View<T> y;
-    ActivationParams params;
+    Params params;
+    View<const T> slope = {};
 };
 
 // dx = dy * f'(saved); saved is y where the row's formula differentiates from its output, else x. dx may be dy.
+// dslope (cols), if not null: the sums over the rows of dy * dy/dslope, for a learned slope.
 template <class T>
 struct ActivationBackward {
     Index rows, cols;
     View<const T> dy, saved;
     View<T> dx;
-    ActivationParams params;
+    Params params;
+    View<const T> slope = {};
+    T* dslope = nullptr;
 };
 
 // C = A B, or C += A B; then C = f(C) if an epilogue is given. bias, if any, is a row that is added once.
@@ -65,8 +77,9 @@ struct Gemm {
     bool accumulate;
     void (*epilogue)(const ActivationForward<T>&) noexcept;  // or null
     View<T> y;                                               // (m, n): the epilogue's output; may be c
-    ActivationParams params;
-    T* scratch;  // gemm_scratch elements, 64-byte aligned
+    Params params;
+    View<const T> slope;  // (m, n): of the epilogue
+    T* scratch;           // gemm_scratch elements, 64-byte aligned
 };
 constexpr Index gemm_scratch = 64 * 1024;
 
@@ -86,7 +99,8 @@ struct BatchNormForward {
     View<T> y;
     const T *mean, *variance, *gamma, *beta;
     double epsilon;
-    ActivationParams params;
+    Params params;
+    View<const T> slope = {};
 };
 
 // The gradient of the same. saved is y, read only where the activation differentiates from its output.
@@ -100,8 +114,110 @@ struct BatchNormBackward {
     const T *mean, *variance, *gamma, *beta;
     T *dgamma, *dbeta;
     double epsilon;
-    ActivationParams params;
+    Params params;
     bool training;
+    View<const T> slope = {};
+    T* dslope = nullptr;
+};
+
+// Over the features of each sample: y = gamma (x - mean) / sqrt(variance + epsilon) + beta. mean and inverse (rows),
+// the row's mean and 1 / sqrt(variance + epsilon), are written forward and read backward. gamma, beta may be null.
+template <class T>
+struct LayerNormForward {
+    Index rows, cols;
+    View<const T> x;
+    View<T> y;
+    const T *gamma, *beta;
+    T *mean, *inverse;
+    double epsilon;
+};
+template <class T>
+struct LayerNormBackward {  // dx, by rows; dx may be dy
+    Index rows, cols;
+    View<const T> dy, x;
+    View<T> dx;
+    const T *gamma, *mean, *inverse;
+};
+template <class T>
+struct LayerNormGradients {  // dgamma, dbeta (cols), by columns; either may be null
+    Index rows, cols;
+    View<const T> dy, x;
+    const T *mean, *inverse;
+    T *dgamma, *dbeta;
+};
+
+// x (rows, pieces * cols), piece after piece; y = the largest piece of each column. Backward: dx of that piece is dy
+// (the first of equals), of the others 0.
+template <class T>
+struct MaxoutForward {
+    Index rows, cols, pieces;
+    View<const T> x;
+    View<T> y;
+};
+template <class T>
+struct MaxoutBackward {
+    Index rows, cols, pieces;
+    View<const T> dy, x, y;
+    View<T> dx;
+};
+
+// x (rows, height * width * channels), channels last; y (rows, out_height * out_width * channels) = the maximum over
+// rows row_begin[i] to row_end[i] and columns col_begin[j] to col_end[j]. argmax, of y's shape, is where in x's row it
+// was found (the first of equals); null forward: not wanted.
+template <class T>
+struct PoolForward {
+    Index rows, height, width, channels, out_height, out_width;
+    const int32_t *row_begin, *row_end, *col_begin, *col_end;
+    View<const T> x;
+    View<T> y;
+    View<int32_t> argmax;
+};
+template <class T>
+struct PoolBackward {  // dx = 0, then dx[argmax] += dy
+    Index rows, in_cols, out_cols;
+    View<const T> dy;
+    View<const int32_t> argmax;
+    View<T> dx;
+};
+
+// What element (i, j) of a random layer draws is a function of seed, stream and
+// (first_row + i) * width + first_col + j.
+struct Draw {
+    uint64_t seed, stream;
+    Index first_row, first_col, width;
+};
+// y = the row's formula of x and the draw. y may be x.
+template <class T>
+struct NoiseForward {
+    Index rows, cols;
+    View<const T> x;
+    View<T> y;
+    Params params;
+    Draw draw;
+};
+template <class T>
+struct NoiseBackward {  // dx, from the same draws; dx may be dy
+    Index rows, cols;
+    View<const T> dy;
+    View<T> dx;
+    Params params;
+    Draw draw;
+};
+template <class T>
+struct UniformArgs {  // y = low + (high - low) u
+    Index rows, cols;
+    View<T> y;
+    double low, high;
+    Draw draw;
+};
+
+// y = a + scale[i] * b; a null: 0, scale null: 1. y may be a or b.
+template <class T>
+struct ScaledAdd {
+    Index rows, cols;
+    View<const T> a, b;
+    const T* scale;  // (rows)
+    View<T> y;
 };
 
 // *loss = sum over the rows of a sample's loss (not scaled); dx = scale * its gradient. Row losses take labels
@@ -116,21 +232,35 @@ struct LossArgs {
     View<T> y, dx;
     double scale;
     double* loss;
+    Params params = {};
+    const T* weights = nullptr;  // (rows): multiplies a sample's loss and gradient; null: 1
 };
 
-// *correct = rows whose largest output (the first of equals) is the label or at the largest target; with one
-// column, rows where (x > threshold) == (target > 0.5), or == (label > 0).
+// t = (1 - smoothing) t + smoothing / cols, with t from labels (one-hot) where they are given.
+// `binary`: smoothing / 2 in place of smoothing / cols.
 template <class T>
-struct AccuracyArgs {
+struct SmoothTargets {
+    Index rows, cols;
+    const int32_t* labels;
+    View<T> targets;
+    double smoothing;
+    bool binary;
+};
+
+// Adds a batch to the metric's sums: `fixed + per_output * cols` numbers. x: the network's outputs; targets are
+// labels (rows), which count as one-hot rows (with one column: as 0 or 1), or rows.
+template <class T>
+struct MetricArgs {
     Index rows, cols;
     View<const T> x;
     const int32_t* labels;
     View<const T> targets;
-    double threshold;
-    Index* correct;
+    Params params;
+    double* sums;
 };
 
-// w is updated in place from clamp(g * scale, ±clip_value); scalars come from Table::optimizer_scalars.
+// w -= decay * w, then w is updated in place from clamp(g * scale, ±clip_value), then, where average is not null,
+// average = average_momentum * average + (1 - average_momentum) * w. scalars come from Formulas::optimizer_scalars.
 template <class T>
 struct UpdateArgs {
     Index n;
@@ -140,6 +270,42 @@ struct UpdateArgs {
     const double* scalars;
     double scale;
     double clip_value;  // infinity: none
+    double decay = 0.0;
+    T* average = nullptr;
+    double average_momentum = 0.0;
+};
+
+// Columns of w projected on what the constraint allows, in place.
+template <class T>
+struct ConstrainArgs {
+    Index rows, cols;
+    View<T> w;
+    Params params;
+};
+
+// l1 * sum |w| + l2 * sum w^2, summed in float64.
+template <class T>
+struct PenaltyValue {
+    Index rows, cols;
+    View<const T> w;
+    double l1, l2;
+};
+// g += l1 * sign(w) + 2 * l2 * w; returns the squared norm of the new g, summed in float64.
+template <class T>
+struct PenaltyGradient {
+    Index rows, cols;
+    View<const T> w;
+    View<T> g;
+    double l1, l2;
+};
+
+// Gradient accumulation. sum += g; or, at the end of it, g = (sum + g) * scale and sum = 0. Returns the squared norm
+// of g.
+template <class T>
+struct AccumulateArgs {
+    Index rows, cols;
+    View<T> sum, g;
+    double scale;  // 0: not the end
 };
 
 // dst row i = src row order[i] (or i where order is null), converted to T. The source's columns are contiguous.
@@ -159,24 +325,42 @@ struct Table {
     void (*gemm)(const Gemm<T>&) noexcept;
     void (*activation_forward[int(Activation::count)])(const ActivationForward<T>&) noexcept;
     void (*activation_backward[int(Activation::count)])(const ActivationBackward<T>&) noexcept;
-    void (*softmax_forward)(const ActivationForward<T>&) noexcept;
-    void (*softmax_backward)(const ActivationBackward<T>&) noexcept;  // saved is y
+    void (*row_activation_forward[int(RowActivation::count)])(const ActivationForward<T>&) noexcept;
+    void (*row_activation_backward[int(RowActivation::count)])(const ActivationBackward<T>&) noexcept;  // saved is y
     void (*batchnorm_statistics)(const BatchNormStatistics<T>&) noexcept;
     void (*batchnorm_forward[int(Activation::count)])(const BatchNormForward<T>&) noexcept;
     void (*batchnorm_backward[int(Activation::count)])(const BatchNormBackward<T>&) noexcept;
+    void (*layernorm_forward)(const LayerNormForward<T>&) noexcept;
+    void (*layernorm_backward)(const LayerNormBackward<T>&) noexcept;
+    void (*layernorm_gradients)(const LayerNormGradients<T>&) noexcept;
+    void (*maxout_forward)(const MaxoutForward<T>&) noexcept;
+    void (*maxout_backward)(const MaxoutBackward<T>&) noexcept;
+    void (*pool_forward)(const PoolForward<T>&) noexcept;
+    void (*pool_backward)(const PoolBackward<T>&) noexcept;
+    void (*noise_forward[int(Noise::count)])(const NoiseForward<T>&) noexcept;
+    void (*noise_backward[int(Noise::count)])(const NoiseBackward<T>&) noexcept;
+    void (*uniform)(const UniformArgs<T>&) noexcept;
+    void (*scaled_add)(const ScaledAdd<T>&) noexcept;
     void (*moving_average)(Index n, T* moving, const T* value, double momentum) noexcept;  // m*moving + (1-m)*value
     void (*column_sums)(Index rows, Index cols, View<const T> x, T* sums) noexcept;
     void (*loss[int(Loss::count)])(const LossArgs<T>&) noexcept;
-    void (*accuracy)(const AccuracyArgs<T>&) noexcept;
+    void (*smooth_targets)(const SmoothTargets<T>&) noexcept;
+    void (*metric[int(Metric::count)])(const MetricArgs<T>&) noexcept;
     void (*optimizer_update[int(Optimizer::count)])(const UpdateArgs<T>&) noexcept;
+    void (*constrain[int(Constraint::count)])(const ConstrainArgs<T>&) noexcept;
+    double (*penalty_value)(const PenaltyValue<T>&) noexcept;
+    double (*penalty_gradient)(const PenaltyGradient<T>&) noexcept;
+    double (*accumulate)(const AccumulateArgs<T>&) noexcept;
     double (*squared_norm)(Index rows, Index cols, View<const T> x) noexcept;  // summed in float64
     void (*gather[int(Source::count)])(const GatherArgs<T>&) noexcept;
     Index (*first_nonfinite_row)(Index rows, Index cols, View<const T> x) noexcept;  // `rows` if there is none
 };
 
-// Per row of the catalogue: does the derivative read the output (true) or the input (false)?
+// Per row of the catalogue: does the derivative read the output (true) or the input (false), and where does its
+// slope come from?
 struct ActivationTraits {
     bool from_output;
+    Slope slope;
 };
 
 // What the float64 formulas alone define: step scalars (bias corrections and the like) and traits.

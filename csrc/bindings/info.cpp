@@ -22,30 +22,41 @@ std::vector<std::string> split(const char* text) {
     return parts;
 }
 
-struct ActivationRow {
-    const char* name;
-    const char* param[2];
-    double value[2];
-    const char* formula;
-};
-constexpr ActivationRow activation_catalogue[] = {
-#define FUSEDNET_ROW(name, Struct, p0, v0, p1, v1, formula) {#name, {p0, p1}, {v0, v1}, formula},
-    FUSEDNET_ACTIVATIONS(FUSEDNET_ROW)
-#undef FUSEDNET_ROW
+// One kind of the catalogue's rows as Python sees it: name, parameters with their defaults, formula.
+struct Row {
+    const char *name, *params, *defaults, *formula;
 };
 
-struct LossRow {
-    const char *name, *formula;
-    bool labels;
-};
-constexpr LossRow loss_catalogue[] = {
-#define FUSEDNET_ROW(name, Struct, formula) {#name, formula, false},
-    FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ROW)
+py::list params_of(const Row& row) {
+    py::list params;
+    const auto names = split(row.params), values = split(row.defaults);
+    for (size_t i = 0; i < names.size(); ++i)
+        params.append(py::make_tuple(names[i], std::strtod(values[i].c_str(), nullptr)));
+    return params;
+}
+
+py::dict row_dict(const Row& row) {
+    py::dict d;
+    d["name"] = row.name;
+    d["params"] = params_of(row);
+    d["formula"] = row.formula;
+    return d;
+}
+
+#define FUSEDNET_ROW(name, code, params, defaults, formula) {#name, params, defaults, formula},
+#define FUSEDNET_PLAIN_ROW(name, code, formula) {#name, "", "", formula},
+#define FUSEDNET_METRIC_ROW(name, code, fixed, per_output, params, defaults, formula) \
+    {#name, params, defaults, formula},
+constexpr Row activation_catalogue[] = {FUSEDNET_ACTIVATIONS(FUSEDNET_ROW)};
+constexpr Row row_activation_catalogue[] = {FUSEDNET_ROW_ACTIVATIONS(FUSEDNET_PLAIN_ROW)};
+constexpr Row element_loss_catalogue[] = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ROW)};
+constexpr Row row_loss_catalogue[] = {FUSEDNET_ROW_LOSSES(FUSEDNET_ROW)};
+constexpr Row metric_catalogue[] = {FUSEDNET_METRICS(FUSEDNET_METRIC_ROW)};
+constexpr Row constraint_catalogue[] = {FUSEDNET_CONSTRAINTS(FUSEDNET_ROW)};
+constexpr Row noise_catalogue[] = {FUSEDNET_NOISES(FUSEDNET_ROW)};
+#undef FUSEDNET_METRIC_ROW
+#undef FUSEDNET_PLAIN_ROW
 #undef FUSEDNET_ROW
-#define FUSEDNET_ROW(name, formula) {#name, formula, true},
-        FUSEDNET_ROW_LOSSES(FUSEDNET_ROW)
-#undef FUSEDNET_ROW
-};
 
 struct OptimizerRow {
     const char *name, *slots, *hyper, *values;
@@ -56,37 +67,63 @@ constexpr OptimizerRow optimizer_catalogue[] = {
 #undef FUSEDNET_ROW
 };
 
+struct ScheduleRow {
+    const char *name, *params, *formula;
+};
+constexpr ScheduleRow schedule_catalogue[] = {
+#define FUSEDNET_ROW(name, function, params, formula) {#name, params, formula},
+    FUSEDNET_SCHEDULES(FUSEDNET_ROW)
+#undef FUSEDNET_ROW
+};
+
 py::list activation_rows() {
+    constexpr const char* slopes[] = {"none", "learned", "random"};
     py::list list;
-    for (const ActivationRow& row : activation_catalogue) {
-        py::list params;
-        for (int i = 0; i < 2; ++i)
-            if (*row.param[i]) params.append(py::make_tuple(row.param[i], row.value[i]));
-        py::dict d;
-        d["name"] = row.name;
-        d["params"] = params;
-        d["formula"] = row.formula;
-        d["from_output"] = formulas().activation[&row - activation_catalogue].from_output;
+    for (const Row& row : activation_catalogue) {
+        const ActivationTraits& traits = formulas().activation[&row - activation_catalogue];
+        py::dict d = row_dict(row);
+        d["from_output"] = traits.from_output;
+        d["slope"] = slopes[int(traits.slope)];
         d["row"] = false;
         list.append(d);
     }
-    py::dict softmax;
-    softmax["name"] = "softmax";
-    softmax["params"] = py::list();
-    softmax["formula"] = "exp(x - max(x)) / sum(exp(x - max(x)))";
-    softmax["from_output"] = true;
-    softmax["row"] = true;
-    list.append(softmax);
+    for (const Row& row : row_activation_catalogue) {
+        py::dict d = row_dict(row);
+        d["from_output"] = true;
+        d["slope"] = slopes[0];
+        d["row"] = true;
+        list.append(d);
+    }
     return list;
+}
+
+template <size_t count>
+void append_rows(py::list& list, const Row (&rows)[count]) {
+    for (const Row& row : rows) list.append(row_dict(row));
 }
 
 py::list loss_rows() {
     py::list list;
-    for (const LossRow& row : loss_catalogue) {
+    append_rows(list, element_loss_catalogue);
+    append_rows(list, row_loss_catalogue);
+    for (size_t i = 0; i < list.size(); ++i) list[i]["labels"] = i >= std::size(element_loss_catalogue);
+    return list;
+}
+
+template <const auto& rows>
+py::list plain_rows() {
+    py::list list;
+    append_rows(list, rows);
+    return list;
+}
+
+py::list schedule_rows() {
+    py::list list;
+    for (const ScheduleRow& row : schedule_catalogue) {
         py::dict d;
         d["name"] = row.name;
+        d["params"] = split(row.params);
         d["formula"] = row.formula;
-        d["labels"] = row.labels;
         list.append(d);
     }
     return list;
@@ -95,11 +132,8 @@ py::list loss_rows() {
 py::list optimizer_rows() {
     py::list list;
     for (const OptimizerRow& row : optimizer_catalogue) {
-        py::list hyper;
-        hyper.append(py::make_tuple("learning_rate", py::none()));
-        const auto names = split(row.hyper), values = split(row.values);
-        for (size_t i = 0; i < names.size(); ++i)
-            hyper.append(py::make_tuple(names[i], std::strtod(values[i].c_str(), nullptr)));
+        py::list hyper = params_of({row.name, row.hyper, row.values, ""});
+        hyper.insert(0, py::make_tuple("learning_rate", py::none()));
         py::dict d;
         d["name"] = row.name;
         d["slots"] = split(row.slots);
@@ -197,7 +231,11 @@ std::vector<std::string> optimizer_hyper(Optimizer row) {
 void register_info(py::module_& m) {
     m.def("activation_rows", &activation_rows);
     m.def("loss_rows", &loss_rows);
+    m.def("metric_rows", &plain_rows<metric_catalogue>);
     m.def("optimizer_rows", &optimizer_rows);
+    m.def("constraint_rows", &plain_rows<constraint_catalogue>);
+    m.def("noise_rows", &plain_rows<noise_catalogue>);
+    m.def("schedule_rows", &schedule_rows);
     m.def("isa_info", &isa_info);
     m.def("cuda_info", &cuda_info);
     m.def("get_num_threads", &get_num_threads);

@@ -7,5 +7,8 @@ PYBIND11_MODULE(_native, m) {
     m.attr("__version__") = FUSEDNET_VERSION;
     fusednet::bindings::register_info(m);
     fusednet::bindings::register_plan(m);
-    fusednet::bindings::register_ops(m);
+    fusednet::bindings::register_ops_activations(m);
+    fusednet::bindings::register_ops_layers(m);
+    fusednet::bindings::register_ops_losses(m);
+    fusednet::bindings::register_ops_updates(m);
 }

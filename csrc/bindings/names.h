@@ -13,6 +13,11 @@ namespace fusednet::bindings {
 #define FUSEDNET_NAME(name, ...) #name,
 inline constexpr const char* activation_names[] = {FUSEDNET_ACTIVATIONS(FUSEDNET_NAME)};
 inline constexpr const char* loss_names[] = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_NAME) FUSEDNET_ROW_LOSSES(FUSEDNET_NAME)};
+inline constexpr const char* row_activation_names[] = {FUSEDNET_ROW_ACTIVATIONS(FUSEDNET_NAME)};
+inline constexpr const char* metric_names[] = {FUSEDNET_METRICS(FUSEDNET_NAME)};
+inline constexpr const char* constraint_names[] = {FUSEDNET_CONSTRAINTS(FUSEDNET_NAME)};
+inline constexpr const char* noise_names[] = {FUSEDNET_NOISES(FUSEDNET_NAME)};
+inline constexpr const char* schedule_names[] = {FUSEDNET_SCHEDULES(FUSEDNET_NAME)};
 inline constexpr const char* optimizer_names[] = {FUSEDNET_OPTIMIZERS(FUSEDNET_NAME)};
 #undef FUSEDNET_NAME
 

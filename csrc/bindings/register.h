@@ -11,7 +11,10 @@ namespace fusednet::bindings {
 
 void register_info(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
-void register_ops(pybind11::module_& m);
+void register_ops_activations(pybind11::module_& m);
+void register_ops_layers(pybind11::module_& m);
+void register_ops_losses(pybind11::module_& m);
+void register_ops_updates(pybind11::module_& m);
 
 // The row's slots and hyper-parameters (learning rate first), in order.
 std::vector<std::string> optimizer_slots(Optimizer row);

@@ -12,6 +12,7 @@
 #include "kernels_batchnorm.h"
 #include "kernels_data.h"
 #include "kernels_loss.h"
+#include "kernels_metrics.h"
 #include "kernels_optimizer.h"
 
 #include "gemm.h"
@@ -21,7 +22,9 @@
 #define FUSEDNET_BATCHNORM_FORWARD(name, Struct, ...) batchnorm_forward<Struct<V>>,
 #define FUSEDNET_BATCHNORM_BACKWARD(name, Struct, ...) batchnorm_backward<Struct<V>>,
 #define FUSEDNET_ELEMENT_LOSS(name, Struct, ...) element_loss<Struct<V>>,
-#define FUSEDNET_ROW_LOSS(name, ...) name,
+#define FUSEDNET_ROW_ACTIVATION_FORWARD(name, kernel, ...) kernel##_forward,
+#define FUSEDNET_ROW_ACTIVATION_BACKWARD(name, kernel, ...) kernel##_backward,
+#define FUSEDNET_KERNEL(name, kernel, ...) kernel,
 #define FUSEDNET_UPDATE(name, Struct, ...) optimizer_update<Struct<V>>,
 
 constexpr Table<T> make_table(const char* name) noexcept {
@@ -31,15 +34,15 @@ constexpr Table<T> make_table(const char* name) noexcept {
         .gemm = gemm,
         .activation_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_ACTIVATION_FORWARD)},
         .activation_backward = {FUSEDNET_ACTIVATIONS(FUSEDNET_ACTIVATION_BACKWARD)},
-        .softmax_forward = softmax_forward,
-        .softmax_backward = softmax_backward,
+        .row_activation_forward = {FUSEDNET_ROW_ACTIVATIONS(FUSEDNET_ROW_ACTIVATION_FORWARD)},
+        .row_activation_backward = {FUSEDNET_ROW_ACTIVATIONS(FUSEDNET_ROW_ACTIVATION_BACKWARD)},
         .batchnorm_statistics = batchnorm_statistics,
         .batchnorm_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_FORWARD)},
         .batchnorm_backward = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_BACKWARD)},
         .moving_average = moving_average,
         .column_sums = column_sums,
-        .loss = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ELEMENT_LOSS) FUSEDNET_ROW_LOSSES(FUSEDNET_ROW_LOSS)},
-        .accuracy = accuracy,
+        .loss = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ELEMENT_LOSS) FUSEDNET_ROW_LOSSES(FUSEDNET_KERNEL)},
+        .metric = {FUSEDNET_METRICS(FUSEDNET_KERNEL)},
         .optimizer_update = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATE)},
         .squared_norm = squared_norm,
         .gather = {gather<uint8_t>, gather<float>, gather<double>},

@@ -6,8 +6,9 @@
 template <class V>
 struct Linear {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = false;
-    explicit Linear(const ActivationParams&) {}
+    explicit Linear(const Params&) {}
     V value(V x) const { return x; }
     V derivative(V) const { return V(1); }
 };
@@ -15,8 +16,9 @@ struct Linear {
 template <class V>
 struct Sigmoid {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Sigmoid(const ActivationParams&) {}
+    explicit Sigmoid(const Params&) {}
     V value(V x) const { return vsigmoid(x); }
     V derivative(V y) const { return y * (V(1) - y); }
 };
@@ -24,8 +26,9 @@ struct Sigmoid {
 template <class V>
 struct Tanh {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Tanh(const ActivationParams&) {}
+    explicit Tanh(const Params&) {}
     V value(V x) const { return vtanh(x); }
     V derivative(V y) const { return (V(1) - y) * (V(1) + y); }  // 1 - y*y loses digits where |y| is near 1
 };
@@ -33,8 +36,9 @@ struct Tanh {
 template <class V>
 struct Relu {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Relu(const ActivationParams&) {}
+    explicit Relu(const Params&) {}
     V value(V x) const { return max(V(0), x); }  // this order passes NaN on
     V derivative(V y) const { return select(y > V(0), V(1), V(0)); }
 };
@@ -43,9 +47,10 @@ struct Relu {
 template <class V>
 struct LeakyRelu {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     V slope;
-    explicit LeakyRelu(const ActivationParams& params) : slope(params.p[0]) {}
+    explicit LeakyRelu(const Params& params) : slope(params.p[0]) {}
     V value(V x) const { return select(x > V(0), x, slope * x); }
     V derivative(V y) const { return select(y > V(0), V(1), slope); }
 };
@@ -61,9 +66,10 @@ V add_alpha(V y, double alpha) {
 template <class V>
 struct Elu {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     double alpha;
-    explicit Elu(const ActivationParams& params) : alpha(params.p[0]) {}
+    explicit Elu(const Params& params) : alpha(params.p[0]) {}
     V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1(x)); }
     V derivative(V y) const { return select(y > V(0), V(1), add_alpha(y, alpha)); }
 };
@@ -72,10 +78,11 @@ struct Elu {
 template <class V>
 struct Selu {
     static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     static constexpr double scale = 1.0507009873554804934193349852946;
     static constexpr double scale_alpha = scale * 1.6732632423543772848170429916717;
-    explicit Selu(const ActivationParams&) {}
+    explicit Selu(const Params&) {}
     V value(V x) const { return select(x > V(0), V(scale) * x, V(scale_alpha) * vexpm1(x)); }
     V derivative(V y) const { return select(y > V(0), V(scale), add_alpha(y, scale_alpha)); }
 };

@@ -176,13 +176,13 @@ Value<T> Plan<T>::place_block(const Block& block, Value<T> x) {
                                                                                        : y.gradient,
                                                                  norm));
     } else if (block.activation.softmax) {
-        append(forward_,
-               std::make_unique<ActivationForwardStep<T>>(table_, "softmax_forward " + label, Split::rows, false, cols,
-                                                          z, y.data, table_.softmax_forward, block.activation.params));
+        append(forward_, std::make_unique<ActivationForwardStep<T>>(
+                             table_, "softmax_forward " + label, Split::rows, false, cols, z, y.data,
+                             table_.row_activation_forward[int(RowActivation::softmax)], block.activation.params));
         if (gradients && differentiate_input)
             backward.push_back(std::make_unique<ActivationBackwardStep<T>>(
                 table_, "softmax_backward " + label, Split::rows, true, cols, y.gradient, y.data, x.gradient,
-                table_.softmax_backward, block.activation.params));
+                table_.row_activation_backward[int(RowActivation::softmax)], block.activation.params));
     } else if (elementwise(block.activation) || !block.dense) {
         const int row = int(block.activation.kind);
         if (!block.dense)
@@ -269,10 +269,11 @@ void Plan<T>::compile() {
     output_ = last_;
     if (!identity(head)) {
         output_ = {last_.cols, add_matrix(last_.cols), {}};
-        append(head_,
-               std::make_unique<ActivationForwardStep<T>>(
-                   table_, "output activation", Split::rows, true, last_.cols, last_.data, output_.data,
-                   head.softmax ? table_.softmax_forward : table_.activation_forward[int(head.kind)], head.params));
+        append(head_, std::make_unique<ActivationForwardStep<T>>(
+                          table_, "output activation", Split::rows, true, last_.cols, last_.data, output_.data,
+                          head.softmax ? table_.row_activation_forward[int(RowActivation::softmax)]
+                                       : table_.activation_forward[int(head.kind)],
+                          head.params));
     }
     if (spec_.has_loss) {
         if (blocks.empty() && !spec_.input_gradient) last_.gradient = add_matrix(last_.cols);

@@ -46,7 +46,10 @@ struct LossStep final : Step<T> {
                  .order = at_column(b.order, row),
                  .dst = target});
         }
-        this->k.accuracy({rows, x.cols, readonly(at), label, readonly(target), threshold, correct + task});
+        double sums[2] = {};
+        this->k.metric[int(Metric::accuracy)](
+            {rows, x.cols, readonly(at), label, readonly(target), {{threshold}}, sums});
+        correct[task] = Index(sums[0]);
         this->k.loss[int(kind)]({.rows = rows,
                                  .cols = x.cols,
                                  .x = readonly(at),

@@ -11,7 +11,7 @@ namespace fusednet {
 
 struct ActivationSpec {
     Activation kind = Activation::linear;
-    ActivationParams params;
+    Params params;
     bool softmax = false;  // over the row; `kind` is linear then
 };
 

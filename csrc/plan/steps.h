@@ -130,10 +130,10 @@ struct DenseForward final : Step<T> {
     View<T> z, y;
     const Tensor<T>*w, *bias;
     Activation activation;
-    ActivationParams params;
+    Params params;
 
     DenseForward(const Table<T>& table, std::string label, Value<T> x, View<T> z, View<T> y, const Tensor<T>* w,
-                 const Tensor<T>* bias, const Activation activation, const ActivationParams params)
+                 const Tensor<T>* bias, const Activation activation, const Params params)
         : Step<T>(table, std::move(label), Split::columns, w->cols, false),
           x(x),
           z(z),
@@ -171,10 +171,10 @@ template <class T>
 struct ActivationForwardStep final : Step<T> {
     View<T> x, y;
     void (*kernel)(const ActivationForward<T>&) noexcept;
-    ActivationParams params;
+    Params params;
 
     ActivationForwardStep(const Table<T>& table, std::string label, Split split, bool local, Index cols, View<T> x,
-                          View<T> y, void (*kernel)(const ActivationForward<T>&) noexcept, ActivationParams params)
+                          View<T> y, void (*kernel)(const ActivationForward<T>&) noexcept, Params params)
         : Step<T>(table, std::move(label), split, cols, local), x(x), y(y), kernel(kernel), params(params) {}
 
     void run(const Batch& b, Index task, T*) const noexcept override {
@@ -194,11 +194,11 @@ template <class T>
 struct ActivationBackwardStep final : Step<T> {
     View<T> dy, saved, dx;
     void (*kernel)(const ActivationBackward<T>&) noexcept;
-    ActivationParams params;
+    Params params;
 
     ActivationBackwardStep(const Table<T>& table, std::string label, Split split, bool local, Index cols, View<T> dy,
                            View<T> saved, View<T> dx, void (*kernel)(const ActivationBackward<T>&) noexcept,
-                           ActivationParams params)
+                           Params params)
         : Step<T>(table, std::move(label), split, cols, local),
           dy(dy),
           saved(saved),
@@ -227,7 +227,7 @@ struct Norm {
     double momentum, epsilon;
     bool trainable;  // frozen, it infers
     Activation activation;
-    ActivationParams params;
+    Params params;
     bool by_batch(const Batch& b) const noexcept { return b.training && trainable; }
 };
 

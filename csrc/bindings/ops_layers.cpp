@@ -1,0 +1,186 @@
+// Matrix product, normalization and what else layers are made of, on NumPy arrays.
+#include <cmath>
+#include <memory>
+#include "ops.h"
+#include "register.h"
+
+namespace fusednet::bindings {
+namespace {
+
+void gemm(const py::array& a, const py::array& b, const py::array& out, const py::object& bias, bool accumulate,
+          const std::optional<std::string>& activation, const Values& params, const Isa& isa) {
+    const char* op = "gemm";
+    dispatch(op, "out", out, [&](auto zero) {
+        using T = decltype(zero);
+        check_type<T>({op, "a"}, a);
+        check_type<T>({op, "b"}, b);
+        if (a.ndim() != 2) Argument{op, "a"}.bad_shape("(m, k)", a);
+        const Index m = a.shape(0), k = a.shape(1);
+        if (b.ndim() != 2 || b.shape(0) != k) Argument{op, "b"}.bad_shape("(" + std::to_string(k) + ", n)", b);
+        const Index n = b.shape(1), size = Index(sizeof(T));
+        for (const auto& [name, array] : {std::pair("a", a), std::pair("b", b)})
+            if (reinterpret_cast<uintptr_t>(array.data()) % size || array.strides(0) % size || array.strides(1) % size)
+                throw py::value_error(Argument{op, name}.where() +
+                                      "elements aligned to their size, got an unaligned array");
+        if (n > 1 && k > 1 && b.strides(1) != size && b.strides(0) != size)
+            throw py::value_error(Argument{op, "b"}.where() + "one contiguous axis, got strides of " +
+                                  std::to_string(b.strides(0)) + " and " + std::to_string(b.strides(1)) + " bytes");
+        const View<T> c = output<T>(op, "out", out, m, n);
+        check_apart(op, "out", out, a, false);
+        check_apart(op, "out", out, b, false);
+        const T* row = vector<T>(op, "bias", bias, n, false);
+        const Table<T>& k_table = table_for<T>(op, isa);
+        const Params p = params_of(op, params);
+        const auto epilogue = activation ? k_table.activation_forward[int(activation_of(op, *activation))] : nullptr;
+        const bool unit = n <= 1 || b.strides(1) == size;
+        const std::unique_ptr<T, void (*)(void*)> scratch(
+            static_cast<T*>(std::aligned_alloc(64, size_t(gemm_scratch) * sizeof(T))), std::free);
+        if (!scratch) throw std::bad_alloc();
+        const py::gil_scoped_release release;
+        k_table.gemm({.m = m,
+                      .n = n,
+                      .k = k,
+                      .a = static_cast<const T*>(a.data()),
+                      .a_row = a.strides(0) / size,
+                      .a_col = a.strides(1) / size,
+                      .b = static_cast<const T*>(b.data()),
+                      .b_row = unit ? b.strides(0) / size : 1,
+                      .b_col = unit ? 1 : b.strides(1) / size,
+                      .c = c,
+                      .bias = row,
+                      .accumulate = accumulate,
+                      .epilogue = epilogue,
+                      .y = c,
+                      .params = p,
+                      .scratch = scratch.get()});
+    });
+}
+
+void batchnorm_statistics(const py::array& x, const py::object& mean, const py::object& variance, const Isa& isa) {
+    const char* op = "batchnorm_statistics";
+    dispatch(op, "x", x, [&](auto zero) {
+        using T = decltype(zero);
+        const Index rows = rows_of(x), cols = cols_of(x);
+        if (rows < 1) Argument{op, "x"}.bad_shape("(n, c) with n of at least 1", x);
+        const BatchNormStatistics<T> args{rows, cols, input<T>(op, "x", x), vector<T>(op, "mean", mean, cols, true),
+                                          vector<T>(op, "variance", variance, cols, true)};
+        if (!args.mean || !args.variance) throw py::type_error("[batchnorm_statistics] expects arrays, got None");
+        table_for<T>(op, isa).batchnorm_statistics(args);
+    });
+}
+
+void batchnorm_forward(const py::array& x, const py::object& mean, const py::object& variance, const py::object& gamma,
+                       const py::object& beta, const py::array& out, double epsilon, const std::string& activation,
+                       const Values& params, const Isa& isa) {
+    const char* op = "batchnorm_forward";
+    const Activation row = activation_of(op, activation);
+    dispatch(op, "x", x, [&](auto zero) {
+        using T = decltype(zero);
+        const Index rows = rows_of(x), cols = cols_of(x);
+        const BatchNormForward<T> args{rows,
+                                       cols,
+                                       input<T>(op, "x", x),
+                                       output<T>(op, "out", out, rows, cols),
+                                       vector<T>(op, "mean", mean, cols, false),
+                                       vector<T>(op, "variance", variance, cols, false),
+                                       vector<T>(op, "gamma", gamma, cols, false),
+                                       vector<T>(op, "beta", beta, cols, false),
+                                       epsilon,
+                                       params_of(op, params)};
+        if (!args.mean || !args.variance) throw py::type_error("[batchnorm_forward] expects a mean and a variance");
+        check_apart(op, "out", out, x, true);
+        table_for<T>(op, isa).batchnorm_forward[int(row)](args);
+    });
+}
+
+void batchnorm_backward(const py::array& dy, const py::array& x, const py::array& y, const py::object& mean,
+                        const py::object& variance, const py::object& gamma, const py::object& beta,
+                        const py::array& out, const py::object& dgamma, const py::object& dbeta, double epsilon,
+                        const std::string& activation, const Values& params, bool training, const Isa& isa) {
+    const char* op = "batchnorm_backward";
+    const Activation row = activation_of(op, activation);
+    dispatch(op, "dy", dy, [&](auto zero) {
+        using T = decltype(zero);
+        const Index rows = rows_of(dy), cols = cols_of(dy);
+        const BatchNormBackward<T> args{rows,
+                                        cols,
+                                        input<T>(op, "dy", dy),
+                                        input<T>(op, "x", x, rows, cols),
+                                        input<T>(op, "y", y, rows, cols),
+                                        output<T>(op, "out", out, rows, cols),
+                                        vector<T>(op, "mean", mean, cols, false),
+                                        vector<T>(op, "variance", variance, cols, false),
+                                        vector<T>(op, "gamma", gamma, cols, false),
+                                        vector<T>(op, "beta", beta, cols, false),
+                                        vector<T>(op, "dgamma", dgamma, cols, true),
+                                        vector<T>(op, "dbeta", dbeta, cols, true),
+                                        epsilon,
+                                        params_of(op, params),
+                                        training};
+        if (!args.mean || !args.variance) throw py::type_error("[batchnorm_backward] expects a mean and a variance");
+        check_apart(op, "out", out, dy, true);
+        check_apart(op, "out", out, x, false);
+        check_apart(op, "out", out, y, false);
+        table_for<T>(op, isa).batchnorm_backward[int(row)](args);
+    });
+}
+
+void moving_average(const py::array& moving, const py::object& value, double momentum, const Isa& isa) {
+    const char* op = "moving_average";
+    dispatch(op, "moving", moving, [&](auto zero) {
+        using T = decltype(zero);
+        const Index n = cols_of(moving);
+        T* held = vector<T>(op, "moving", moving, n, true);
+        const T* with = vector<T>(op, "value", value, n, false);
+        if (!with) throw py::type_error("[moving_average] 'value' expects an array, got None");
+        table_for<T>(op, isa).moving_average(n, held, with, momentum);
+    });
+}
+
+void column_sums(const py::array& x, const py::array& out, const Isa& isa) {
+    const char* op = "column_sums";
+    dispatch(op, "x", x, [&](auto zero) {
+        using T = decltype(zero);
+        const View<const T> view = input<T>(op, "x", x);
+        table_for<T>(op, isa).column_sums(rows_of(x), cols_of(x), view, vector<T>(op, "out", out, cols_of(x), true));
+    });
+}
+
+void gather(const py::array& src, const py::object& order, const py::array& out, const Isa& isa) {
+    const char* op = "gather";
+    dispatch(op, "out", out, [&](auto zero) {
+        using T = decltype(zero);
+        const View<T> dst = output<T>(op, "out", out);
+        const Rows from = samples(op, "src", src, any_size, cols_of(out));
+        const int64_t* indices = vector<int64_t>(op, "order", order, rows_of(out), false);
+        for (Index i = 0; i < rows_of(out); ++i) {
+            const int64_t row = indices ? indices[i] : i;
+            if (row < 0 || row >= src.shape(0))
+                Argument{op, "order"}.bad_value("rows from 0 to " + std::to_string(src.shape(0) - 1),
+                                                std::to_string(row));
+        }
+        table_for<T>(op, isa).gather[int(from.source)](
+            {rows_of(out), cols_of(out), from.data, from.row_bytes, indices, dst});
+    });
+}
+
+}  // namespace
+
+void register_ops_layers(py::module_& m) {
+    using py::arg;
+    const auto none = py::none();
+    m.def("gemm", &gemm, arg("a"), arg("b"), arg("out"), arg("bias") = none, arg("accumulate") = false,
+          arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none);
+    m.def("batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
+    m.def("batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"), arg("beta"),
+          arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),
+          arg("isa") = none);
+    m.def("batchnorm_backward", &batchnorm_backward, arg("dy"), arg("x"), arg("y"), arg("mean"), arg("variance"),
+          arg("gamma"), arg("beta"), arg("out"), arg("dgamma"), arg("dbeta"), arg("epsilon") = 1e-3,
+          arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none);
+    m.def("moving_average", &moving_average, arg("moving"), arg("value"), arg("momentum"), arg("isa") = none);
+    m.def("column_sums", &column_sums, arg("x"), arg("out"), arg("isa") = none);
+    m.def("gather", &gather, arg("src"), arg("order"), arg("out"), arg("isa") = none);
+}
+
+}  // namespace fusednet::bindings
