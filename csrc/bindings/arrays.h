@@ -8,7 +8,7 @@
 #include <string>
 
 #include "../base/table.h"
-#include "../plan/steps.h"
+#include "../plan/step.h"
 
 namespace fusednet::bindings {
 

@@ -218,6 +218,13 @@ void set_threads(int count) {
 
 }  // namespace
 
+MetricSums metric_sums(Metric row) {
+#define FUSEDNET_ROW(name, code, fixed, per_output, ...) {fixed, per_output},
+    constexpr MetricSums sums[] = {FUSEDNET_METRICS(FUSEDNET_ROW)};
+#undef FUSEDNET_ROW
+    return sums[int(row)];
+}
+
 std::vector<std::string> optimizer_slots(Optimizer row) {
     return split(optimizer_catalogue[int(row)].slots);
 }

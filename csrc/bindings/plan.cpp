@@ -6,105 +6,10 @@
 #include "arrays.h"
 #include "names.h"
 #include "register.h"
+#include "specs.h"
 
 namespace fusednet::bindings {
 namespace {
-
-ActivationSpec activation_spec(const py::dict& d) {
-    ActivationSpec spec;
-    const auto name = d["name"].cast<std::string>();
-    const auto params = d["params"].cast<std::vector<double>>();
-    spec.softmax = name == "softmax";
-    if (!spec.softmax) spec.kind = row_of<Activation>("Plan", "activation", activation_names, name);
-    for (size_t i = 0; i < params.size() && i < 2; ++i) spec.params.p[i] = params[i];
-    return spec;
-}
-
-LayerSpec layer_spec(const py::dict& d) {
-    LayerSpec spec{};
-    const auto kind = d["kind"].cast<std::string>();
-    spec.name = d["name"].cast<std::string>();
-    if (d.contains("trainable")) spec.trainable = d["trainable"].cast<bool>();
-    if (kind == "dense") {
-        spec.kind = LayerSpec::Kind::dense;
-        spec.units = d["units"].cast<Index>();
-        spec.use_bias = d["use_bias"].cast<bool>();
-        spec.activation = activation_spec(d["activation"]);
-        if (spec.units < 1)
-            Argument{"Plan", "units"}.bad_value("at least 1 in layer '" + spec.name + "'", std::to_string(spec.units));
-    } else if (kind == "batch_normalization") {
-        spec.kind = LayerSpec::Kind::batch_normalization;
-        spec.momentum = d["momentum"].cast<double>();
-        spec.epsilon = d["epsilon"].cast<double>();
-        spec.center = d["center"].cast<bool>();
-        spec.scale = d["scale"].cast<bool>();
-    } else if (kind == "activation") {
-        spec.kind = LayerSpec::Kind::activation;
-        spec.activation = activation_spec(d["activation"]);
-    } else {
-        Argument{"Plan", "kind"}.bad_value("one of dense, batch_normalization, activation", "'" + kind + "'");
-    }
-    return spec;
-}
-
-LossSpec loss_spec(const py::dict& d) {
-    auto name = d["name"].cast<std::string>();
-    LossSpec spec{};
-    spec.labels = name == "sparse_categorical_crossentropy";
-    if (spec.labels || name == "categorical_crossentropy") name = "crossentropy";
-    spec.kind = row_of<Loss>("Plan", "loss", loss_names, name);
-    spec.from_logits = d["from_logits"].cast<bool>();
-    const auto reduction = d["reduction"].cast<std::string>();
-    spec.mean = reduction == "sum_over_batch_size";
-    if (!spec.mean && reduction != "sum")
-        Argument{"Plan", "reduction"}.bad_value("one of sum, sum_over_batch_size", "'" + reduction + "'");
-    return spec;
-}
-
-double or_none(const py::object& value) {
-    return value.is_none() ? OptimizerSpec::none : value.cast<double>();
-}
-
-OptimizerSpec optimizer_spec(const py::dict& d) {
-    OptimizerSpec spec;
-    const auto name = d["name"].cast<std::string>();
-    spec.kind = row_of<Optimizer>("Plan", "optimizer", optimizer_names, name);
-    spec.hyper = d["hyper"].cast<std::vector<double>>();
-    spec.clip_value = or_none(d["clipvalue"]);
-    spec.clip_norm = or_none(d["clipnorm"]);
-    spec.global_clip_norm = or_none(d["global_clipnorm"]);
-    spec.slot_names = optimizer_slots(spec.kind);
-    spec.slots = int(spec.slot_names.size());
-    const size_t wanted = optimizer_hyper(spec.kind).size();
-    if (spec.hyper.size() != wanted)
-        Argument{"Plan", "hyper"}.bad_value(std::to_string(wanted) + " values for " + name,
-                                            std::to_string(spec.hyper.size()));
-    return spec;
-}
-
-PlanSpec plan_spec(const py::dict& d) {
-    PlanSpec spec;
-    const auto dtype = d["dtype"].cast<std::string>();
-    spec.float64 = dtype == "float64";
-    if (!spec.float64 && dtype != "float32")
-        Argument{"Plan", "dtype"}.bad_value("float32 or float64", "'" + dtype + "'");
-    spec.batch = d["batch"].cast<Index>();
-    spec.features = d["features"].cast<Index>();
-    if (spec.batch < 1) Argument{"Plan", "batch"}.bad_value("at least 1", std::to_string(spec.batch));
-    if (spec.features < 1) Argument{"Plan", "features"}.bad_value("at least 1", std::to_string(spec.features));
-    spec.input_gradient = d.contains("input_gradient") && d["input_gradient"].cast<bool>();
-    for (const py::handle layer : d["layers"]) spec.layers.push_back(layer_spec(py::cast<py::dict>(layer)));
-    if (d.contains("loss") && !d["loss"].is_none()) {
-        spec.has_loss = true;
-        spec.loss = loss_spec(d["loss"]);
-    }
-    if (d.contains("optimizer") && !d["optimizer"].is_none()) {
-        if (!spec.has_loss) throw py::value_error("[Plan] 'optimizer' expects a loss beside it, got none");
-        spec.has_optimizer = true;
-        spec.optimizer = optimizer_spec(d["optimizer"]);
-    }
-    return spec;
-}
 
 class PyPlan {
 public:
@@ -148,10 +53,11 @@ public:
     }
 
     // The targets of rows begin to end of the order; labels of other rows are not looked at.
-    Targets targets(const char* op, const py::array& y, Index rows, const int64_t* order, Index begin,
-                    Index end) const {
+    Targets targets(const char* op, const py::array& y, const py::object& weights, Index rows, const int64_t* order,
+                    Index begin, Index end) const {
         need_loss(op);
         Targets targets;
+        targets.weights = vector<double>(op, "weights", weights, rows, false);
         if (!spec().loss.labels) {
             targets.values = samples(op, "y", y, rows, plan_->outputs());
             return targets;
@@ -215,7 +121,8 @@ py::dict result_dict(const Result& r) {
     d["steps"] = r.steps;
     d["loss"] = r.loss;
     d["loss_weighted"] = r.weighted_loss;
-    d["correct"] = r.correct;
+    d["penalty"] = r.penalty;
+    d["metrics"] = r.metrics;
     d["samples"] = r.samples;
     d["status"] = status[int(r.status)];
     d["bad"] = r.bad;
@@ -231,12 +138,12 @@ bool signalled() {
 }
 
 py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::object& order, Index begin, Index end,
-               Index batch, double budget_ms) {
+               Index batch, double budget_ms, const py::object& weights) {
     self.need_optimizer("train");
     const Rows rows = samples("train", "x", x, any_size, self.spec().features);
     self.check_batch("train", batch);
     const int64_t* indices = self.order("train", order, begin, end, x.shape(0));
-    const Targets targets = self.targets("train", y, x.shape(0), indices, begin, end);
+    const Targets targets = self.targets("train", y, weights, x.shape(0), indices, begin, end);
     Interrupt interrupt(signalled);
     Result result;
     {
@@ -248,15 +155,28 @@ py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::o
 }
 
 py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
-                  bool training) {
+                  bool training, const py::object& weights) {
     const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
     self.check_range("evaluate", begin, end, x.shape(0));
-    const Targets targets = self.targets("evaluate", y, x.shape(0), nullptr, begin, end);
+    const Targets targets = self.targets("evaluate", y, weights, x.shape(0), nullptr, begin, end);
     Interrupt interrupt(signalled);
     Result result;
     {
         const py::gil_scoped_release release;
         result = self.plan().evaluate(rows, targets, begin, end, budget_ms, training, interrupt);
+    }
+    if (interrupt.stopped()) throw py::error_already_set();
+    return result_dict(result);
+}
+
+py::dict recalibrate(PyPlan& self, const py::array& x, Index begin, Index end) {
+    const Rows rows = samples("recalibrate", "x", x, any_size, self.spec().features);
+    self.check_range("recalibrate", begin, end, x.shape(0));
+    Interrupt interrupt(signalled);
+    Result result;
+    {
+        const py::gil_scoped_release release;
+        result = self.plan().recalibrate(rows, begin, end, interrupt);
     }
     if (interrupt.stopped()) throw py::error_already_set();
     return result_dict(result);
@@ -283,9 +203,10 @@ Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begi
     return next;
 }
 
-py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y, const py::object& input_gradient) {
+py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y, const py::object& input_gradient,
+                           const py::object& weights) {
     const Rows rows = samples("compute_gradients", "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets("compute_gradients", y, x.shape(0), nullptr, 0, x.shape(0));
+    const Targets targets = self.targets("compute_gradients", y, weights, x.shape(0), nullptr, 0, x.shape(0));
     self.check_batch("compute_gradients", x.shape(0));
     void* out = nullptr;
     if (!input_gradient.is_none()) {
@@ -317,10 +238,10 @@ py::dict apply_gradients(PyPlan& self) {
 }
 
 py::array differences(PyPlan& self, const py::array& x, const py::array& y, const std::optional<std::string>& name,
-                      const py::array& indices, double step, double budget_ms) {
+                      const py::array& indices, double step, double budget_ms, const py::object& weights) {
     const char* op = "differences";
     const Rows rows = samples(op, "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets(op, y, x.shape(0), nullptr, 0, x.shape(0));
+    const Targets targets = self.targets(op, y, weights, x.shape(0), nullptr, 0, x.shape(0));
     self.check_batch(op, x.shape(0));
     Index size = x.shape(0) * self.spec().features;
     if (name) {
@@ -378,7 +299,13 @@ void register_plan(py::module_& m) {
             "step", [](const PyPlan& p) { return p.plan().step; },
             [](PyPlan& p, int64_t value) { p.plan().step = value; })
         .def_property(
-            "learning_rate", [](const PyPlan& p) { return p.plan().learning_rate; },
+            "passes", [](const PyPlan& p) { return p.plan().passes; },
+            [](PyPlan& p, int64_t value) { p.plan().passes = value; })
+        .def_property(
+            "pending", [](const PyPlan& p) { return p.plan().pending; },
+            [](PyPlan& p, int64_t value) { p.plan().pending = value; })
+        .def_property(
+            "learning_rate", [](const PyPlan& p) { return p.plan().current_learning_rate(); },
             [](PyPlan& p, double value) { p.plan().learning_rate = value; })
         .def("describe", [](const PyPlan& p) { return p.plan().describe(); })
         .def("__str__", [](const PyPlan& p) { return p.plan().describe(); })
@@ -394,14 +321,16 @@ void register_plan(py::module_& m) {
             "set_gradient", [](PyPlan& p, const std::string& name, const py::array& v) { p.set(name, v, true); },
             py::arg("name"), py::arg("value"))
         .def("train", &train, py::arg("x"), py::arg("y"), py::arg("order"), py::arg("begin"), py::arg("end"),
-             py::arg("batch"), py::arg("budget_ms"))
-        .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"))
+             py::arg("batch"), py::arg("budget_ms"), py::arg("weights") = py::none())
+        .def("recalibrate", &recalibrate, py::arg("x"), py::arg("begin"), py::arg("end"))
+        .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"),
+             py::arg("weights") = py::none())
         .def("apply_gradients", &apply_gradients)
         .def("evaluate", &evaluate, py::arg("x"), py::arg("y"), py::arg("begin"), py::arg("end"), py::arg("budget_ms"),
-             py::arg("training"))
+             py::arg("training"), py::arg("weights") = py::none())
         .def("predict", &predict, py::arg("x"), py::arg("out"), py::arg("begin"), py::arg("end"), py::arg("budget_ms"))
         .def("differences", &differences, py::arg("x"), py::arg("y"), py::arg("name"), py::arg("indices"),
-             py::arg("step"), py::arg("budget_ms"));
+             py::arg("step"), py::arg("budget_ms"), py::arg("weights") = py::none());
 }
 
 }  // namespace fusednet::bindings

@@ -17,7 +17,7 @@ auto Plan<T>::difference(const Batch& batch, T& element, double value, double h,
         // the input is in place already: the gather would undo the change of one of its elements
         for (size_t s = 1; s < forward_.size(); ++s) run_stage(forward_[s], batch, interrupt);
         run(loss_, batch, interrupt);
-        loss[side] = loss_sum(batch.rows) * batch.loss_scale;
+        loss[side] = reduced_loss(batch);
     }
     element = T(value);
     return {(loss[0] - loss[1]) / (2.0 * h), std::fabs(loss[0] - 2.0 * at_value + loss[1]) / h};
@@ -39,7 +39,7 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
     const Index cols = tensor ? owner->cols : input_.cols;
     run(forward_, batch, interrupt);
     run(loss_, batch, interrupt);
-    const double loss = loss_sum(rows) * batch.loss_scale;
+    const double loss = reduced_loss(batch);
     const double size = std::fmax(1.0, std::fabs(loss));
     constexpr int levels = 4;
     Index done = 0;

@@ -10,9 +10,11 @@
 
 #include "../base/table.h"
 #include "arena.h"
-#include "loss_step.h"
 #include "spec.h"
-#include "steps.h"
+#include "steps_dense.h"
+#include "steps_loss.h"
+#include "steps_norm.h"
+#include "steps_rows.h"
 
 namespace fusednet {
 
@@ -36,7 +38,9 @@ struct Result {
     Index steps = 0;
     double loss = 0.0;           // sum over samples
     double weighted_loss = 0.0;  // sum over batches of (rows x the batch's sum)
-    Index correct = 0, samples = 0;
+    double penalty = 0.0;        // sum over batches of (rows x the penalties)
+    Index samples = 0;
+    std::vector<std::vector<double>> metrics;  // the sums of each
     Status status = Status::ok;
     std::string bad;   // the first layer or tensor that is not finite
     double value = 0;  // its loss, or the gradient's norm
@@ -69,6 +73,8 @@ public:
                             Interrupt& interrupt) = 0;
     virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                           Interrupt& interrupt) = 0;
+    // Each BatchNormalization's moving statistics become those of its inputs over all rows, in inference mode.
+    virtual Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) = 0;
     virtual Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) = 0;
     virtual Result apply_gradients() = 0;
     // Two numbers an index: the derivative of the reduced loss (NaN at a kink) and the estimate of its own error.
@@ -77,7 +83,11 @@ public:
                               Interrupt& interrupt) = 0;
 
     const PlanSpec& spec() const noexcept { return spec_; }
-    int64_t step = 0;  // updates done
+    double current_learning_rate() const noexcept;
+
+    int64_t step = 0;     // updates done
+    int64_t passes = 0;   // batches trained on: what random layers draw by
+    int64_t pending = 0;  // batches whose gradients wait in the accumulators
     double learning_rate = 0.0;
 
 protected:
@@ -89,6 +99,9 @@ protected:
 
 std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 
+// Below this many operations a stage is over before another thread has heard of it (about 2 µs).
+constexpr double worth_sharing = 200e3;
+
 // Steps that run one after the other for each task, with no wait between them.
 template <class T>
 struct Stage {
@@ -98,7 +111,7 @@ struct Stage {
 // What a step of the optimizer needs to know, in one place: a device would hold it.
 struct StepScalars {
     double optimizer[max_scalars];
-    double clip_value;
+    double decay;
 };
 
 template <class T>
@@ -121,16 +134,20 @@ public:
                   Interrupt& interrupt) override;
     Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
     Result apply_gradients() override;
+    Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) override;
     Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor, const int64_t* indices,
                       Index count, double step, double budget_ms, double* out, Interrupt& interrupt) override;
 
 private:
     using Stages = std::vector<Stage<T>>;
 
-    // One group of fused neighbours: Dense, BatchNormalization and activation, each of them optional.
+    // One group of fused neighbours: Dense, BatchNormalization and activation, each of them optional; or one other
+    // layer.
     struct Block {
-        const LayerSpec *dense = nullptr, *norm = nullptr, *act = nullptr;
+        const LayerSpec *dense = nullptr, *norm = nullptr, *act = nullptr, *other = nullptr;
         ActivationSpec activation{};
+        bool closed = false;
+        const LayerSpec& last() const { return *(other ? other : act ? act : norm ? norm : dense); }
         std::string label() const;
     };
     // Where a layer's output lies, to find the first one that is not finite.
@@ -145,29 +162,59 @@ private:
         Tensor<T>* tensor;
         Index begin, count;
     };
+    using Steps = std::vector<std::unique_ptr<Step<T>>>;
 
-    static std::vector<Block> group(const PlanSpec& spec);
+    static std::vector<Block> group(const std::vector<LayerSpec>& layers);
     void compile();
+    void fill();
     ActivationSpec take_head(std::vector<Block>& blocks);
     Tensor<T>* add_tensor(const LayerSpec& layer, const char* role, Index rows, Index cols, bool vector, bool trains);
-    Norm<T>* add_norm(const LayerSpec& layer, const ActivationSpec& activation, Index cols);
+    Norm<T>* add_norm(const LayerSpec& layer, View<T> input, Index cols);
+    const SlopeSource<T>* add_slope(const LayerSpec& layer, const ActivationSpec& activation, Index cols);
+    ActivationUse<T> use_of(const LayerSpec& layer, const ActivationSpec& activation, Index cols);
     View<T> add_matrix(Index cols) { return arena_.matrix<T>(spec_.batch, cols, Use::activations); }
-    Value<T> place_block(const Block& block, Value<T> x);
+    Value<T> add_value(Index cols) { return {cols, add_matrix(cols), spec_.has_loss ? add_matrix(cols) : View<T>{}}; }
+    bool differentiates() const { return spec_.has_loss && (trains_ || spec_.input_gradient); }
+    Value<T> place_chain(const std::vector<Block>& blocks, Value<T> x);
+    Value<T> place(const Block& block, Value<T> x);
+    Value<T> place_fused(const Block& block, Value<T> x, Steps& backward);
+    Value<T> place_row_activation(const Block& block, Value<T> x, Steps& backward);
+    Value<T> place_layer_norm(const LayerSpec& layer, Value<T> x, Steps& backward);
+    Value<T> place_noise(const LayerSpec& layer, Value<T> x, Steps& backward);
+    Value<T> place_pool(const LayerSpec& layer, Value<T> x, Steps& backward);
+    Value<T> place_residual(const LayerSpec& layer, Value<T> x);
+    void place_activity_penalty(const LayerSpec& layer, Value<T> y, Steps& backward);
     void place_loss(const ActivationSpec& head);
     void place_update();
+    template <class A>
+    A* keep(A description) {
+        auto held = std::make_shared<A>(std::move(description));
+        kept_.push_back(held);
+        return held.get();
+    }
+    template <class S, class... Args>
+    static void append(Stages& stages, Args&&... args) {
+        append(stages, std::make_unique<S>(std::forward<Args>(args)...));
+    }
     static void append(Stages& stages, std::unique_ptr<Step<T>> step);
 
     bool run(const Stages& stages, const Batch& batch, Interrupt& interrupt);
     void run_stage(const Stage<T>& stage, const Batch& batch, Interrupt& interrupt);
     std::unique_lock<std::mutex> use();
     double loss_sum(Index rows) const noexcept;
-    Index correct_count(Index rows) const noexcept;
-    void count(Index rows, Result& result) const noexcept;
+    double penalty_sum(Index rows) const noexcept;
+    double reduced_loss(const Batch& batch) const noexcept;
+    void count(Index rows, Result& result) const;
     std::string first_nonfinite(const Batch& batch) const;
     bool finite_gradients(Result& result) const;
     bool finite_statistics(const Batch& batch, Result& result) const;
     void measure_gradients() noexcept;
-    void update(const Batch& batch) noexcept;
+    void update() noexcept;
+    void update_chunk(const UpdateChunk& chunk) noexcept;
+    void constrain() noexcept;
+    void keep_gradients() noexcept;
+    void move_averages(const Batch& batch) noexcept;
+    bool ends_accumulation() const noexcept { return pending + 1 >= spec_.optimizer.accumulate; }
     bool finite_loss(const Batch& batch, Result& result) const;
     bool take_step(const Batch& batch, Interrupt& interrupt, Result& result);
     Difference difference(const Batch& batch, T& element, double value, double h, double at_value,
@@ -179,17 +226,23 @@ private:
     Arena arena_;
 
     std::vector<std::unique_ptr<Tensor<T>>> tensors_;
-    std::vector<std::unique_ptr<Norm<T>>> norms_;
-    std::vector<std::vector<std::unique_ptr<Step<T>>>> backward_of_;  // a block each, until they are put in reverse
+    std::vector<Norm<T>*> norms_;              // those with statistics of their own
+    std::vector<std::shared_ptr<void>> kept_;  // what steps refer to
+    std::vector<Steps> backward_of_;           // a block each, until they are put in reverse
     std::vector<Watch> watches_;
     std::vector<UpdateChunk> chunks_;
+    std::vector<double> rates_;  // the multipliers of the learning rate that layers use
+    std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training
+    std::vector<const ActivityPenalty<T>*> activity_;
+    std::vector<MetricUse> metrics_;
     Stages forward_, loss_, backward_, head_;
 
     Value<T> input_, last_, output_;  // last_: before a head that the loss contains
-    bool trains_ = false;             // some parameter placed so far is trainable, or the input's gradient is wanted
+    bool trains_ = false;             // some parameter placed so far is trainable
+    bool constrained_ = false;
+    uint64_t random_layers_ = 0;
     double* losses_ = nullptr;
-    Index* correct_ = nullptr;
-    StepScalars* scalars_ = nullptr;
+    StepScalars* scalars_ = nullptr;  // one a multiplier
     T* scratch_ = nullptr;
     std::mutex busy_;  // one thread at a time
     int forks_ = 0;

@@ -1,5 +1,6 @@
 // One step after the other: forward, loss, backward, norms, update. The state changes only in `update`, after loss
 // and gradients have been found finite.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -13,9 +14,6 @@
 
 namespace fusednet {
 namespace {
-
-// Below this many operations a stage is over before another thread has heard of it (about 2 µs).
-constexpr double worth_sharing = 200e3;
 
 // A task of so many operations takes long enough (about 10 µs) to read the clock after it.
 constexpr double worth_looking = 1e6;
@@ -58,8 +56,11 @@ Batch Plan<T>::batch_at(const Rows& x, const Targets& y, const int64_t* order, I
     if (!order) {
         if (y.labels) batch.targets.labels = y.labels + begin;
         if (y.values.data) batch.targets.values = from_row(y.values, begin);
+        if (y.weights) batch.targets.weights = y.weights + begin;
     }
     batch.loss_scale = spec_.has_loss && spec_.loss.mean ? 1.0 / double(rows) : 1.0;
+    batch.seed = spec_.seed;
+    batch.pass = uint64_t(passes);
     return batch;
 }
 
@@ -114,22 +115,40 @@ double Plan<T>::loss_sum(Index rows) const noexcept {
     return sum;
 }
 
+// Of the parameters and, the mean over the batch, of the activities.
 template <class T>
-Index Plan<T>::correct_count(Index rows) const noexcept {
-    Index sum = 0;
-    for (Index i = 0; i < divide_up(rows, rows_a_task); ++i) sum += correct_[i];
+double Plan<T>::penalty_sum(Index rows) const noexcept {
+    double sum = 0;
+    for (const auto& t : tensors_)
+        for (Index i = 0; t->penalties && i < t->panels; ++i) sum += t->penalties[i];
+    for (const ActivityPenalty<T>* penalty : activity_)
+        for (Index i = 0; i < divide_up(rows, rows_a_task); ++i) sum += penalty->values[i];
     return sum;
 }
 
+// What the gradients are of.
 template <class T>
-void Plan<T>::count(Index rows, Result& result) const noexcept {
+double Plan<T>::reduced_loss(const Batch& batch) const noexcept {
+    return loss_sum(batch.rows) * batch.loss_scale + penalty_sum(batch.rows);
+}
+
+template <class T>
+void Plan<T>::count(Index rows, Result& result) const {
     const double loss = loss_sum(rows);
     result.loss += loss;
     result.weighted_loss += loss * double(rows);
-    result.correct += correct_count(rows);
+    result.penalty += penalty_sum(rows) * double(rows);
     result.samples += rows;
     result.next += rows;
     ++result.steps;
+    result.metrics.resize(metrics_.size());
+    for (size_t m = 0; m < metrics_.size(); ++m) {
+        const MetricUse& metric = metrics_[m];
+        result.metrics[m].resize(size_t(metric.width));
+        for (Index task = 0; task < divide_up(rows, rows_a_task); ++task)
+            for (Index i = 0; i < metric.width; ++i)
+                result.metrics[m][size_t(i)] += metric.sums[task * metric.width + i];
+    }
 }
 
 template <class T>
@@ -137,124 +156,20 @@ std::string Plan<T>::first_nonfinite(const Batch& batch) const {
     for (const Watch& watch : watches_)
         if (table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data)) < batch.rows)
             return watch.layer;
+    for (const auto& t : tensors_)
+        for (Index i = 0; t->penalties && i < t->panels; ++i)
+            if (!std::isfinite(t->penalties[i])) return t->name;
     return "loss";
 }
 
 template <class T>
 bool Plan<T>::finite_loss(const Batch& batch, Result& result) const {
-    const double loss = loss_sum(batch.rows);
+    const double loss = reduced_loss(batch);
     if (std::isfinite(loss)) return true;
     result.status = Status::loss;
     result.bad = first_nonfinite(batch);
-    result.value = loss * batch.loss_scale;
+    result.value = loss;
     return false;
-}
-
-template <class T>
-void Plan<T>::measure_gradients() noexcept {
-    for (const auto& t : tensors_) {
-        if (!t->trainable) continue;
-        const Index width = panel_columns(t->cols);
-        for (Index i = 0; i < t->panels; ++i) {
-            const Index cols = t->cols - i * width < width ? t->cols - i * width : width;
-            t->norms[i] = table_.squared_norm(t->rows, cols, readonly(at_column(t->gradient, i * width)));
-        }
-    }
-}
-
-// Also sets each tensor's scale. What is not finite, and what would make weights or second moments infinite, is
-// refused before anything has changed.
-template <class T>
-bool Plan<T>::finite_gradients(Result& result) const {
-    const OptimizerSpec& spec = spec_.optimizer;
-    const auto refuse = [&](const Tensor<T>& t, double norm) {
-        result.status = Status::gradient;
-        result.bad = t.name;
-        result.value = result.norm = norm;
-        return false;
-    };
-    const auto norm_of = [](const Tensor<T>& t) {
-        double sum = 0;
-        for (Index i = 0; i < t.panels; ++i) sum += t.norms[i];
-        return std::sqrt(sum);
-    };
-    double total = 0;
-    for (const auto& t : tensors_) {
-        if (!t->trainable) continue;
-        const double norm = norm_of(*t);
-        if (!std::isfinite(norm)) return refuse(*t, norm);
-        total += norm * norm;
-        *t->scale = norm > spec.clip_norm ? spec.clip_norm / norm : 1.0;
-    }
-    result.norm = std::sqrt(total);
-    const bool clip = result.norm > spec.global_clip_norm;
-    // squares of the gradient and steps along it stay far from the type's largest number
-    const double largest = double(std::numeric_limits<T>::max());
-    const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(learning_rate, 1.0));
-    for (const auto& t : tensors_) {
-        if (!t->trainable) continue;
-        if (clip) *t->scale = spec.global_clip_norm / result.norm;
-        const double norm = norm_of(*t);
-        if (spec_.has_optimizer && std::fmin(norm * *t->scale, spec.clip_value) > limit) return refuse(*t, norm);
-    }
-    return true;
-}
-
-// A variance beyond the type would stay in the moving average for good.
-template <class T>
-bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
-    for (const auto& norm : norms_) {
-        const Tensor<T>& moving = *norm->moving_variance;
-        const View<const T> variance{norm->variance, moving.cols};
-        if (!norm->by_batch(batch) || table_.first_nonfinite_row(1, moving.cols, variance) == 1) continue;
-        result.status = Status::statistics;
-        result.bad = moving.layer;
-        result.value = std::numeric_limits<double>::infinity();
-        return false;
-    }
-    return true;
-}
-
-template <class T>
-void Plan<T>::update(const Batch& batch) noexcept {
-    const OptimizerSpec& spec = spec_.optimizer;
-    double hyper[max_hyper] = {learning_rate};
-    for (size_t i = 1; i < spec.hyper.size(); ++i) hyper[i] = spec.hyper[i];
-    formulas().optimizer_scalars[int(spec.kind)](double(++step), hyper, scalars_->optimizer);
-    scalars_->clip_value = spec.clip_value;
-    struct Job {
-        const Plan& plan;
-        const Batch& batch;
-    } job{*this, batch};
-    const Task task = [](void* context, Index i, void*) {
-        const auto& [plan, rows] = *static_cast<Job*>(context);
-        const auto chunks = Index(plan.chunks_.size());
-        if (i < chunks) {
-            const UpdateChunk& chunk = plan.chunks_[size_t(i)];
-            UpdateArgs<T> args{.n = chunk.count,
-                               .w = chunk.tensor->value.data + chunk.begin,
-                               .g = chunk.tensor->gradient.data + chunk.begin,
-                               .slot = {},
-                               .scalars = plan.scalars_->optimizer,
-                               .scale = *chunk.tensor->scale,
-                               .clip_value = plan.scalars_->clip_value};
-            for (int s = 0; s < plan.spec_.optimizer.slots; ++s) args.slot[s] = chunk.tensor->slot[s] + chunk.begin;
-            plan.table_.optimizer_update[int(plan.spec_.optimizer.kind)](args);
-            return;
-        }
-        const Norm<T>& norm = *plan.norms_[size_t(i - chunks)];
-        if (!norm.by_batch(rows)) return;
-        const Index cols = norm.moving_mean->cols;
-        plan.table_.moving_average(cols, norm.moving_mean->value.data, norm.mean, norm.momentum);
-        plan.table_.moving_average(cols, norm.moving_variance->value.data, norm.variance, norm.momentum);
-    };
-    double work = 0;
-    for (const UpdateChunk& chunk : chunks_) work += 16.0 * double(chunk.count);
-    const auto tasks = Index(chunks_.size() + norms_.size());
-    if (work >= worth_sharing)
-        run_tasks(tasks, task, &job, scratch_, flush<T>);
-    else
-        for (Index i = 0; i < tasks; ++i) task(&job, i, scratch_);
 }
 
 template <class T>
@@ -267,7 +182,12 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result
     if (!finite_loss(batch, result)) return false;
     if (!run(backward_, batch, interrupt)) return stop();
     if (!finite_gradients(result) || !finite_statistics(batch, result)) return false;
-    update(batch);
+    if (ends_accumulation())
+        update();
+    else
+        keep_gradients();
+    move_averages(batch);
+    ++passes;
     return true;
 }
 
@@ -283,6 +203,8 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
         const Index rows = end - result.next < size ? end - result.next : size;
         Batch batch = batch_at(x, y, order, result.next, rows);
         batch.training = batch.gradients = true;
+        if (spec_.optimizer.accumulate > 1 && ends_accumulation())
+            batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
         if (!take_step(batch, interrupt, result)) break;
         count(rows, result);
         if (budget.over() || interrupt.look()) break;
@@ -331,6 +253,57 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
     return begin;
 }
 
+// Exact statistics of a data set: one pass a layer, since a layer's inputs follow from the statistics before it.
+template <class T>
+Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) {
+    const std::unique_lock lock = use();
+    const FlushDenormals guard(flush<T>);
+    Result result;
+    std::vector<std::pair<std::vector<T>, std::vector<T>>> before;
+    for (const Norm<T>* norm : norms_) {
+        const auto held = [&](const Tensor<T>* t) { return std::vector<T>(t->value.data, t->value.data + t->cols); };
+        before.push_back({held(norm->moving_mean), held(norm->moving_variance)});
+    }
+    const auto restore = [&] {
+        for (size_t i = 0; i < norms_.size(); ++i) {
+            std::copy(before[i].first.begin(), before[i].first.end(), norms_[i]->moving_mean->value.data);
+            std::copy(before[i].second.begin(), before[i].second.end(), norms_[i]->moving_variance->value.data);
+        }
+        return result;
+    };
+    for (const Norm<T>* norm : norms_) {
+        const Index cols = norm->moving_mean->cols;
+        std::vector<double> mean(size_t(cols), 0.0), squares(size_t(cols), 0.0);
+        for (Index row = begin; row < end; row += spec_.batch) {
+            const Index rows = end - row < spec_.batch ? end - row : spec_.batch;
+            if (!run(forward_, batch_at(x, {}, nullptr, row, rows), interrupt)) {
+                result.status = Status::interrupted;
+                return restore();
+            }
+            table_.batchnorm_statistics({rows, cols, readonly(norm->input), norm->mean, norm->variance});
+            // Chan, Golub and LeVeque 1979, eq. 2.1
+            const double n = double(rows), so_far = double(row - begin), share = n / (so_far + n);
+            for (Index c = 0; c < cols; ++c) {
+                const double delta = double(norm->mean[c]) - mean[size_t(c)];
+                mean[size_t(c)] += delta * share;
+                squares[size_t(c)] += n * double(norm->variance[c]) + delta * delta * share * so_far;
+            }
+            interrupt.look();
+        }
+        for (Index c = 0; c < cols; ++c) {
+            norm->moving_mean->value.data[c] = T(mean[size_t(c)]);
+            norm->moving_variance->value.data[c] = T(squares[size_t(c)] / double(end - begin));
+        }
+        if (table_.first_nonfinite_row(1, cols, readonly(norm->moving_variance->value)) == 0) {
+            result.status = Status::statistics;
+            result.bad = norm->moving_variance->layer;
+            result.value = std::numeric_limits<double>::infinity();
+            return restore();
+        }
+    }
+    return result;
+}
+
 template <class T>
 Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) {
     const std::unique_lock lock = use();
@@ -344,8 +317,7 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
     if (!finite_loss(batch, result)) return result;
     run(backward_, batch, never);
     finite_gradients(result);
-    result.loss = loss_sum(rows) * batch.loss_scale;
-    result.correct = correct_count(rows);
+    result.loss = reduced_loss(batch);
     result.samples = rows;
     if (input_gradient)
         for (Index i = 0; i < rows; ++i)
@@ -360,7 +332,7 @@ Result Plan<T>::apply_gradients() {
     const FlushDenormals guard(flush<T>);
     Result result;
     measure_gradients();
-    if (finite_gradients(result)) update(Batch{});
+    if (finite_gradients(result)) update();
     return result;
 }
 

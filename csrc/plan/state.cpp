@@ -13,8 +13,11 @@ std::vector<TensorInfo> Plan<T>::tensors() const {
         TensorInfo info{t->name, t->layer, t->role, {}, t->trainable, {}};
         if (!t->vector) info.shape.push_back(t->rows);
         info.shape.push_back(t->cols);
-        if (t->trainable && spec_.has_optimizer)
+        if (t->trainable && spec_.has_optimizer) {
             for (const std::string& slot : spec_.optimizer.slot_names) info.slots.push_back(t->name + "/" + slot);
+            if (t->average.data) info.slots.push_back(t->name + "/average");
+            if (t->accumulator.data) info.slots.push_back(t->name + "/accumulator");
+        }
         list.push_back(std::move(info));
     }
     return list;
@@ -26,6 +29,8 @@ View<T> Plan<T>::find(const std::string& name, bool gradient, const Tensor<T>** 
     for (const auto& t : tensors_) {
         *tensor = t.get();
         if (name == t->name) return gradient ? t->gradient : t->value;
+        if (!gradient && t->average.data && name == t->name + "/average") return t->average;
+        if (!gradient && t->accumulator.data && name == t->name + "/accumulator") return t->accumulator;
         for (int s = 0; !gradient && t->trainable && spec_.has_optimizer && s < spec_.optimizer.slots; ++s)
             if (name == t->name + "/" + spec_.optimizer.slot_names[size_t(s)]) return {t->slot[s], t->value.ld};
     }
@@ -82,8 +87,8 @@ std::string Plan<T>::describe() const {
     list("loss", loss_);
     list("backward", backward_);
     if (spec_.has_optimizer)
-        print("%-10s %5d %6zu  %-9s %6s  clip, optimizer and moving averages\n", "update", ++number,
-              chunks_.size() + norms_.size(), "chunks", "");
+        print("%-10s %5d %6zu  %-9s %6s  clip, optimizer and moving averages\n", "update", ++number, chunks_.size(),
+              "chunks", "");
     list("predict", head_);
     const auto mib = [](size_t bytes) { return double(bytes) / (1024.0 * 1024.0); };
     print("arena: %.2f MiB = parameters %.2f + gradients %.2f + slots %.2f + activations %.2f + scratch %.2f\n",

@@ -1,0 +1,172 @@
+// Dense layers: products with the weights and with their transpose. DropConnect masks the weights of a pass; Maxout
+// takes the largest of several products.
+#pragma once
+
+#include "step.h"
+
+namespace fusednet {
+
+// The arrays of one Dense layer.
+template <class T>
+struct DenseArrays {
+    const Tensor<T>*w = nullptr, *bias = nullptr;  // (k, c), (c) or null
+    View<T> masked;                                // (k, c): w with this pass's connections dropped, or null
+    Params drop;
+    uint64_t layer = 0;
+
+    bool drops(const Batch& b) const noexcept { return masked.data && b.training; }
+    View<T> used(const Batch& b) const noexcept { return drops(b) ? masked : w->value; }
+};
+
+// z (n, c) = x (n, k) w (k, c) + bias; y = f(z), which may take z's place.
+template <class T>
+struct DenseForward final : Step<T> {
+    Value<T> x;
+    View<T> z, y;
+    const DenseArrays<T>* dense;
+    ActivationUse<T> f;
+
+    DenseForward(const Table<T>& table, std::string label, Value<T> x, View<T> z, View<T> y,
+                 const DenseArrays<T>* dense, ActivationUse<T> f)
+        : Step<T>(table, std::move(label), Split::columns, dense->w->cols, false),
+          x(x),
+          z(z),
+          y(y),
+          dense(dense),
+          f(f) {}
+
+    double work(Index rows) const noexcept override { return 2.0 * double(rows) * double(x.cols) * double(this->cols); }
+    void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const Index c = this->first_column(task), cols = this->columns(task);
+        if (dense->drops(b))
+            this->k.noise_forward[int(Noise::dropout)]({x.cols, cols, readonly(at_column(dense->w->value, c)),
+                                                        at_column(dense->masked, c), dense->drop,
+                                                        draw_of(b, dense->layer, 0, c, this->cols)});
+        const View<T> w = dense->used(b);
+        this->k.gemm({.m = b.rows,
+                      .n = cols,
+                      .k = x.cols,
+                      .a = x.data.data,
+                      .a_row = x.data.ld,
+                      .a_col = 1,
+                      .b = w.data + c,
+                      .b_row = w.ld,
+                      .b_col = 1,
+                      .c = at_column(z, c),
+                      .bias = dense->bias ? dense->bias->value.data + c : nullptr,
+                      .accumulate = false,
+                      .epilogue = f.kind == Activation::linear && y.data == z.data
+                                      ? nullptr
+                                      : this->k.activation_forward[int(f.kind)],
+                      .y = at_column(y, c),
+                      .params = f.params,
+                      .slope = f.slope ? f.slope->forward(this->k, b, this->cols, c, cols) : View<const T>{},
+                      .scratch = scratch});
+    }
+};
+
+// dw (k, c) = x' dz, dbias (c) = the column sums of dz, and their squared norms while the panel is in the cache.
+template <class T>
+struct DenseBackwardWeights final : Step<T> {
+    Value<T> x;
+    View<T> dz;
+    const DenseArrays<T>* dense;
+
+    DenseBackwardWeights(const Table<T>& table, std::string label, bool local, Value<T> x, View<T> dz,
+                         const DenseArrays<T>* dense)
+        : Step<T>(table, std::move(label), Split::columns, dense->w->cols, local), x(x), dz(dz), dense(dense) {}
+
+    double work(Index rows) const noexcept override { return 2.0 * double(rows) * double(x.cols) * double(this->cols); }
+    void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const Index c = this->first_column(task), cols = this->columns(task);
+        const View<T> dw = at_column(dense->w->gradient, c);
+        this->k.gemm({.m = x.cols,
+                      .n = cols,
+                      .k = b.rows,
+                      .a = x.data.data,
+                      .a_row = 1,
+                      .a_col = x.data.ld,
+                      .b = dz.data + c,
+                      .b_row = dz.ld,
+                      .b_col = 1,
+                      .c = dw,
+                      .bias = nullptr,
+                      .accumulate = false,
+                      .epilogue = nullptr,
+                      .y = {},
+                      .params = {},
+                      .slope = {},
+                      .scratch = scratch});
+        if (dense->drops(b))
+            this->k.noise_backward[int(Noise::dropout)](
+                {x.cols, cols, readonly(dw), dw, dense->drop, draw_of(b, dense->layer, 0, c, this->cols)});
+        finish_gradient(this->k, *dense->w, b, task);
+        if (!dense->bias) return;
+        this->k.column_sums(b.rows, cols, readonly(at_column(dz, c)), dense->bias->gradient.data + c);
+        finish_gradient(this->k, *dense->bias, b, task);
+    }
+};
+
+// dx (n, k) = dz (n, c) w'.
+template <class T>
+struct DenseBackwardInput final : Step<T> {
+    View<T> dz, dx;
+    const DenseArrays<T>* dense;
+
+    DenseBackwardInput(const Table<T>& table, std::string label, View<T> dz, View<T> dx, const DenseArrays<T>* dense)
+        : Step<T>(table, std::move(label), Split::columns, dense->w->rows, false), dz(dz), dx(dx), dense(dense) {}
+
+    double work(Index rows) const noexcept override {
+        return 2.0 * double(rows) * double(dense->w->rows) * double(dense->w->cols);
+    }
+    void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const Index c = this->first_column(task);
+        const View<T> w = dense->used(b);
+        this->k.gemm({.m = b.rows,
+                      .n = this->columns(task),
+                      .k = dense->w->cols,
+                      .a = dz.data,
+                      .a_row = dz.ld,
+                      .a_col = 1,
+                      .b = w.row(c),
+                      .b_row = 1,
+                      .b_col = w.ld,
+                      .c = at_column(dx, c),
+                      .bias = nullptr,
+                      .accumulate = false,
+                      .epilogue = nullptr,
+                      .y = {},
+                      .params = {},
+                      .slope = {},
+                      .scratch = scratch});
+    }
+};
+
+// y (n, c) = the largest of the pieces of z (n, pieces c).
+template <class T>
+struct MaxoutForwardStep final : Step<T> {
+    View<T> z, y;
+    Index pieces;
+    MaxoutForwardStep(const Table<T>& table, std::string label, Index cols, Index pieces, View<T> z, View<T> y)
+        : Step<T>(table, std::move(label), Split::rows, cols, false), z(z), y(y), pieces(pieces) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.maxout_forward({part.rows, part.cols, pieces, readonly(at(z, part)), at(y, part)});
+    }
+};
+
+template <class T>
+struct MaxoutBackwardStep final : Step<T> {
+    View<T> dy, z, y, dz;
+    Index pieces;
+    MaxoutBackwardStep(const Table<T>& table, std::string label, Index cols, Index pieces, View<T> dy, View<T> z,
+                       View<T> y, View<T> dz)
+        : Step<T>(table, std::move(label), Split::rows, cols, true), dy(dy), z(z), y(y), dz(dz), pieces(pieces) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.maxout_backward({part.rows, part.cols, pieces, readonly(at(dy, part)), readonly(at(z, part)),
+                                 readonly(at(y, part)), at(dz, part)});
+    }
+};
+
+}  // namespace fusednet

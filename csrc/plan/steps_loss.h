@@ -1,0 +1,139 @@
+// The end of the forward pass: targets fetched, loss, its gradient and the metrics' sums in one pass; and penalties,
+// which are part of the loss.
+#pragma once
+
+#include "step.h"
+
+namespace fusednet {
+
+// A metric and its sums, `width` numbers a task.
+struct MetricUse {
+    MetricSpec spec;
+    Index width;
+    double* sums;
+};
+
+template <class T>
+struct LossStep final : Step<T> {
+    Value<T> x;        // the network's last values: probabilities, logits or plain outputs
+    View<T> outputs;   // what metrics look at, where the loss computes it from x: null if x is it
+    View<T> targets;   // null where labels do
+    View<T> smoothed;  // the same with label smoothing, or null
+    int32_t* labels;   // null where targets are rows
+    T* weights;        // of the samples
+    LossSpec spec;
+    Loss kind;  // spec's, or the one that contains the output activation
+    const std::vector<MetricUse>* metrics;
+    double* losses;  // one a task
+
+    LossStep(const Table<T>& table, std::string label, Value<T> x, View<T> outputs, View<T> targets, View<T> smoothed,
+             int32_t* labels, T* weights, LossSpec spec, Loss kind, const std::vector<MetricUse>* metrics,
+             double* losses)
+        : Step<T>(table, std::move(label), Split::rows, x.cols, false),
+          x(x),
+          outputs(outputs),
+          targets(targets),
+          smoothed(smoothed),
+          labels(labels),
+          weights(weights),
+          spec(spec),
+          kind(kind),
+          metrics(metrics),
+          losses(losses) {}
+
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        const auto source = [&](Index i) { return b.order ? Index(b.order[part.row + i]) : part.row + i; };
+        int32_t* label = labels ? labels + part.row : nullptr;
+        const View<T> target = targets.data ? at(targets, part) : View<T>{};
+        if (label) {
+            for (Index i = 0; i < part.rows; ++i) label[i] = b.targets.labels[source(i)];
+        } else {
+            const Rows& from = b.targets.values;
+            this->k.gather[int(from.source)](
+                {.rows = part.rows,
+                 .cols = x.cols,
+                 .src = static_cast<const char*>(from.data) + (b.order ? 0 : part.row * from.row_bytes),
+                 .src_row_bytes = from.row_bytes,
+                 .order = at_column(b.order, part.row),
+                 .dst = target});
+        }
+        T* weight = b.targets.weights ? weights + part.row : nullptr;
+        for (Index i = 0; weight && i < part.rows; ++i) weight[i] = T(b.targets.weights[source(i)]);
+        View<const T> wanted = readonly(target);
+        if (smoothed.data) {
+            const View<T> smooth = at(smoothed, part);
+            if (!label) this->k.scaled_add({part.rows, part.cols, {}, wanted, nullptr, smooth});
+            this->k.smooth_targets(
+                {part.rows, part.cols, label, smooth, spec.smoothing, spec.kind == Loss::binary_crossentropy});
+            wanted = readonly(smooth);
+        }
+        const View<T> y = outputs.data && !metrics->empty() ? at(outputs, part) : View<T>{};
+        this->k.loss[int(kind)]({.rows = part.rows,
+                                 .cols = part.cols,
+                                 .x = readonly(at(x.data, part)),
+                                 .labels = smoothed.data ? nullptr : label,
+                                 .targets = wanted,
+                                 .y = y,
+                                 .dx = b.gradients ? at(x.gradient, part) : View<T>{},
+                                 .scale = b.loss_scale,
+                                 .loss = losses + task,
+                                 .params = spec.params,
+                                 .weights = weight});
+        for (const MetricUse& metric : *metrics) {
+            double* sums = metric.sums + task * metric.width;
+            for (Index i = 0; i < metric.width; ++i) sums[i] = 0;
+            this->k.metric[int(metric.spec.kind)]({part.rows, part.cols, readonly(y.data ? y : at(x.data, part)), label,
+                                                   readonly(target), metric.spec.params, sums});
+        }
+    }
+};
+
+// The penalty on a parameter; its gradient is added where that of the parameter is finished.
+template <class T>
+struct PenaltyStep final : Step<T> {
+    const Tensor<T>* tensor;
+    PenaltyStep(const Table<T>& table, std::string label, const Tensor<T>* tensor)
+        : Step<T>(table, std::move(label), Split::columns, tensor->cols, false), tensor(tensor) {}
+    double work(Index) const noexcept override { return 4.0 * double(tensor->rows) * double(tensor->cols); }
+    void run(const Batch&, Index task, T*) const noexcept override {
+        tensor->penalties[task] = this->k.penalty_value({tensor->rows, tensor->columns(task),
+                                                         readonly(at_column(tensor->value, this->first_column(task))),
+                                                         tensor->rules.l1, tensor->rules.l2});
+    }
+};
+
+// The penalty on a layer's outputs, the mean over the batch.
+template <class T>
+struct ActivityPenalty {
+    Value<T> y;
+    double l1, l2;
+    double* values;  // a number a task
+};
+
+template <class T>
+struct ActivityPenaltyStep final : Step<T> {
+    const ActivityPenalty<T>* penalty;
+    ActivityPenaltyStep(const Table<T>& table, std::string label, const ActivityPenalty<T>* penalty)
+        : Step<T>(table, std::move(label), Split::rows, penalty->y.cols, false), penalty(penalty) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        penalty->values[task] = this->k.penalty_value({part.rows, part.cols, readonly(at(penalty->y.data, part)),
+                                                       penalty->l1 / double(b.rows), penalty->l2 / double(b.rows)});
+    }
+};
+
+template <class T>
+struct ActivityGradientStep final : Step<T> {
+    const ActivityPenalty<T>* penalty;
+    ActivityGradientStep(const Table<T>& table, std::string label, const ActivityPenalty<T>* penalty)
+        : Step<T>(table, std::move(label), Split::columns, penalty->y.cols, true), penalty(penalty) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.penalty_gradient({part.rows, part.cols, readonly(at(penalty->y.data, part)),
+                                  at(penalty->y.gradient, part), penalty->l1 / double(b.rows),
+                                  penalty->l2 / double(b.rows)});
+    }
+};
+
+}  // namespace fusednet

@@ -1,0 +1,268 @@
+// Steps that treat each element, or each sample, by itself: rows fetched, activations, noise, pooling, residual sums.
+#pragma once
+
+#include "../base/pool_regions.h"
+#include "step.h"
+
+namespace fusednet {
+
+// x (n, c) = the batch's rows of the caller's array.
+template <class T>
+struct GatherRows final : Step<T> {
+    Value<T> x;
+    GatherRows(const Table<T>& table, Value<T> x) : Step<T>(table, "gather", Split::rows, x.cols, false), x(x) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        const auto* from = static_cast<const char*>(b.x.data) + (b.order ? 0 : part.row * b.x.row_bytes);
+        this->k.gather[int(b.x.source)]({.rows = part.rows,
+                                         .cols = x.cols,
+                                         .src = from,
+                                         .src_row_bytes = b.x.row_bytes,
+                                         .order = at_column(b.order, part.row),
+                                         .dst = at(x.data, part)});
+    }
+};
+
+template <class T>
+struct ActivationForwardStep final : Step<T> {
+    View<T> x, y;
+    ActivationUse<T> f;
+    ActivationForwardStep(const Table<T>& table, std::string label, Split split, bool local, Index cols, View<T> x,
+                          View<T> y, ActivationUse<T> f)
+        : Step<T>(table, std::move(label), split, cols, local), x(x), y(y), f(f) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.activation_forward[int(f.kind)](
+            {part.rows, part.cols, readonly(at(x, part)), at(y, part), f.params,
+             f.slope ? f.slope->forward(this->k, b, this->cols, part.col, part.cols) : View<const T>{}});
+    }
+};
+
+// dx = dy f'(saved); dx may be dy.
+template <class T>
+struct ActivationBackwardStep final : Step<T> {
+    View<T> dy, saved, dx;
+    ActivationUse<T> f;
+    ActivationBackwardStep(const Table<T>& table, std::string label, Index cols, View<T> dy, View<T> saved, View<T> dx,
+                           ActivationUse<T> f)
+        : Step<T>(table, std::move(label), Split::columns, cols, true), dy(dy), saved(saved), dx(dx), f(f) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.activation_backward[int(f.kind)]({part.rows, part.cols, readonly(at(dy, part)),
+                                                  readonly(at(saved, part)), at(dx, part), f.params,
+                                                  f.slope ? f.slope->current(b, part.col) : View<const T>{},
+                                                  f.slope ? f.slope->gradient(part.col) : nullptr});
+        if (f.slope) f.slope->finish(this->k, b, task);
+    }
+};
+
+// The gradient of a slope that all features share: the sum of theirs.
+template <class T>
+struct SharedSlopeGradient final : Step<T> {
+    const SlopeSource<T>* slope;
+    Index features;
+    SharedSlopeGradient(const Table<T>& table, std::string label, Index features, const SlopeSource<T>* slope)
+        : Step<T>(table, std::move(label), Split::columns, 1, false), slope(slope), features(features) {}
+    void run(const Batch& b, Index, T*) const noexcept override {
+        double sum = 0;
+        for (Index j = 0; j < features; ++j) sum += double(slope->sums[j]);
+        slope->alpha->gradient.data[0] = T(sum);
+        finish_gradient(this->k, *slope->alpha, b, 0);
+    }
+};
+
+// Activations of whole rows: softmax and its logarithm.
+template <class T>
+struct RowActivationForwardStep final : Step<T> {
+    View<T> x, y;
+    RowActivation kind;
+    RowActivationForwardStep(const Table<T>& table, std::string label, Index cols, View<T> x, View<T> y,
+                             RowActivation kind)
+        : Step<T>(table, std::move(label), Split::rows, cols, false), x(x), y(y), kind(kind) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.row_activation_forward[int(kind)]({part.rows, part.cols, readonly(at(x, part)), at(y, part), {}, {}});
+    }
+};
+
+template <class T>
+struct RowActivationBackwardStep final : Step<T> {
+    View<T> dy, y, dx;
+    RowActivation kind;
+    RowActivationBackwardStep(const Table<T>& table, std::string label, Index cols, View<T> dy, View<T> y, View<T> dx,
+                              RowActivation kind)
+        : Step<T>(table, std::move(label), Split::rows, cols, true), dy(dy), y(y), dx(dx), kind(kind) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.row_activation_backward[int(kind)](
+            {part.rows, part.cols, readonly(at(dy, part)), readonly(at(y, part)), at(dx, part), {}, {}, nullptr});
+    }
+};
+
+// Random layers; they pass x on where the pass is not training.
+template <class T>
+struct NoiseUse {
+    Noise kind;
+    Params params;
+    uint64_t layer;
+};
+
+template <class T>
+struct NoiseForwardStep final : Step<T> {
+    View<T> x, y;
+    NoiseUse<T> noise;
+    NoiseForwardStep(const Table<T>& table, std::string label, Index cols, View<T> x, View<T> y, NoiseUse<T> noise)
+        : Step<T>(table, std::move(label), Split::columns, cols, true), x(x), y(y), noise(noise) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        if (b.training)
+            this->k.noise_forward[int(noise.kind)]({part.rows, part.cols, readonly(at(x, part)), at(y, part),
+                                                    noise.params,
+                                                    draw_of(b, noise.layer, part.row, part.col, this->cols)});
+        else
+            this->k.scaled_add({part.rows, part.cols, {}, readonly(at(x, part)), nullptr, at(y, part)});
+    }
+};
+
+template <class T>
+struct NoiseBackwardStep final : Step<T> {
+    View<T> dy, dx;
+    NoiseUse<T> noise;
+    NoiseBackwardStep(const Table<T>& table, std::string label, Index cols, View<T> dy, View<T> dx, NoiseUse<T> noise)
+        : Step<T>(table, std::move(label), Split::columns, cols, true), dy(dy), dx(dx), noise(noise) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        if (b.training)
+            this->k.noise_backward[int(noise.kind)]({part.rows, part.cols, readonly(at(dy, part)), at(dx, part),
+                                                     noise.params,
+                                                     draw_of(b, noise.layer, part.row, part.col, this->cols)});
+        else
+            this->k.scaled_add({part.rows, part.cols, {}, readonly(at(dy, part)), nullptr, at(dx, part)});
+    }
+};
+
+// What the samples of a residual block's branch are multiplied by: 1 / survival where it survives, else 0 (stochastic
+// depth, Huang et al. 2016), and 1 where the pass is not training.
+template <class T>
+struct SurvivalStep final : Step<T> {
+    T* scale;  // (n)
+    T* ones;   // (n)
+    double survival;
+    bool per_sample;
+    uint64_t layer;
+    SurvivalStep(const Table<T>& table, std::string label, T* scale, T* ones, double survival, bool per_sample,
+                 uint64_t layer)
+        : Step<T>(table, std::move(label), Split::rows, 1, false),
+          scale(scale),
+          ones(ones),
+          survival(survival),
+          per_sample(per_sample),
+          layer(layer) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        for (Index i = part.row; i < part.row + part.rows; ++i) scale[i] = ones[i] = T(1);
+        if (b.training)
+            this->k.noise_forward[int(Noise::dropout)]({part.rows,
+                                                        1,
+                                                        {ones + part.row, 1},
+                                                        {scale + part.row, 1},
+                                                        {{1.0 - survival}},
+                                                        draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
+    }
+};
+
+// y = a + scale[i] b, a and scale optional.
+template <class T>
+struct AddStep final : Step<T> {
+    View<T> a, b, y;
+    const T* scale;
+    AddStep(const Table<T>& table, std::string label, Index cols, View<T> a, View<T> b, const T* scale, View<T> y)
+        : Step<T>(table, std::move(label), Split::columns, cols, true), a(a), b(b), y(y), scale(scale) {}
+    void run(const Batch& batch, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, batch, task);
+        this->k.scaled_add({part.rows, part.cols, a.data ? readonly(at(a, part)) : View<const T>{},
+                            readonly(at(b, part)), scale, at(y, part)});
+    }
+};
+
+// Where the regions of a pooling layer begin and end; those of fractional pooling are drawn anew in each training pass.
+struct PoolRegions {
+    PoolSpec spec;
+    int32_t *row_begin, *row_end, *col_begin, *col_end;
+    uint64_t layer;
+};
+
+template <class T>
+struct PoolRegionsStep final : Step<T> {
+    const PoolRegions* regions;
+    PoolRegionsStep(const Table<T>& table, std::string label, const PoolRegions* regions)
+        : Step<T>(table, std::move(label), Split::columns, 1, false), regions(regions) {}
+    void run(const Batch& b, Index, T*) const noexcept override {
+        const PoolRegions& r = *regions;
+        const PoolSpec& spec = r.spec;
+        if (spec.fractional) {
+            const Draw rows = draw_of(b, r.layer, 0, 0, 0);
+            fractional_regions(spec.height, spec.out_height, spec.overlapping, spec.pseudo_random, rows.seed,
+                               rows.stream, 0, b.training, r.row_begin, r.row_end);
+            fractional_regions(spec.width, spec.out_width, spec.overlapping, spec.pseudo_random, rows.seed, rows.stream,
+                               1, b.training, r.col_begin, r.col_end);
+            return;
+        }
+        for (Index i = 0; i < spec.out_height; ++i) {
+            r.row_begin[i] = spec.row_begin[size_t(i)];
+            r.row_end[i] = spec.row_end[size_t(i)];
+        }
+        for (Index j = 0; j < spec.out_width; ++j) {
+            r.col_begin[j] = spec.col_begin[size_t(j)];
+            r.col_end[j] = spec.col_end[size_t(j)];
+        }
+    }
+};
+
+template <class T>
+struct PoolForwardStep final : Step<T> {
+    View<T> x, y;
+    View<int32_t> argmax;
+    const PoolRegions* regions;
+    PoolForwardStep(const Table<T>& table, std::string label, Index cols, View<T> x, View<T> y, View<int32_t> argmax,
+                    const PoolRegions* regions)
+        : Step<T>(table, std::move(label), Split::rows, cols, false), x(x), y(y), argmax(argmax), regions(regions) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        const PoolRegions& r = *regions;
+        this->k.pool_forward({.rows = part.rows,
+                              .height = r.spec.height,
+                              .width = r.spec.width,
+                              .channels = r.spec.channels,
+                              .out_height = r.spec.out_height,
+                              .out_width = r.spec.out_width,
+                              .row_begin = r.row_begin,
+                              .row_end = r.row_end,
+                              .col_begin = r.col_begin,
+                              .col_end = r.col_end,
+                              .x = readonly(at(x, part)),
+                              .y = at(y, part),
+                              .argmax = argmax.data ? at(argmax, part) : View<int32_t>{}});
+    }
+};
+
+template <class T>
+struct PoolBackwardStep final : Step<T> {
+    View<T> dy, dx;
+    View<int32_t> argmax;
+    Index in_cols;
+    PoolBackwardStep(const Table<T>& table, std::string label, Index cols, View<T> dy, View<int32_t> argmax, View<T> dx,
+                     Index in_cols)
+        : Step<T>(table, std::move(label), Split::rows, cols, false),
+          dy(dy),
+          dx(dx),
+          argmax(argmax),
+          in_cols(in_cols) {}
+    void run(const Batch& b, Index task, T*) const noexcept override {
+        const Part part = part_of(*this, b, task);
+        this->k.pool_backward({part.rows, in_cols, part.cols, readonly(at(dy, part)), readonly(at(argmax, part)),
+                               View<T>{dx.row(part.row), dx.ld}});
+    }
+};
+
+}  // namespace fusednet
