@@ -33,8 +33,8 @@ class Activation(Layer):
         flat(self, shape)
         return shape
 
-    def native(self) -> dict[str, Any]:
-        return {"kind": "activation", "name": self.name, "activation": self.activation.native()}
+    def native(self, shape: Shape) -> dict[str, Any]:
+        return self._described("activation", shape, activation=self.activation.native())
 
     def get_config(self) -> dict[str, Any]:
         function = {"name": self.activation.name, "params": dict(self.activation.params)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _native, _seeds
-from fusednet._layer import Layer, Shape, WeightSpec
+from fusednet._layer import Layer, Shape, WeightSpec, natives
 from fusednet.layers import BatchNormalization, InputLayer
 from fusednet.losses import Loss
 from fusednet.optimizers import Optimizer
@@ -78,9 +78,10 @@ class Engine:
     def tensors(self) -> list[Tensor]:
         """All arrays in the order of `get_weights`."""
         return [
-            Tensor(f"{layer.name}/{spec.role}", layer.name, spec)
+            Tensor(f"{leaf.name}/{spec.role}", leaf.name, spec)
             for layer, before, _ in self.shapes()
-            for spec in layer.weight_specs(before)
+            for leaf, shape in layer.leaves(before)
+            for spec in leaf.weight_specs(shape)
         ]
 
     def output_shape(self, input_shape: Shape | None = None) -> Shape:
@@ -99,7 +100,7 @@ class Engine:
             "dtype": self.dtype,
             "batch": batch,
             "features": int(np.prod(self.input_shape)),
-            "layers": [native for layer in self.layers if (native := layer.native()) is not None],
+            "layers": [entry for layer, before, _ in self.shapes() for entry in natives(layer, before)],
             "loss": None if self.loss is None else self.loss.native(),
             "optimizer": None if self.optimizer is None else self.optimizer.native(),
             "input_gradient": input_gradient,
@@ -110,7 +111,7 @@ class Engine:
     def set_layers(self, layers: list[Layer], input_shape: Shape | None) -> None:
         """Other layers; the arrays of those that stay are kept."""
         known = {id(layer) for layer in self.layers}
-        self._fresh |= {layer.name for layer in layers if id(layer) not in known}
+        self._fresh |= {name for layer in layers if id(layer) not in known for name in layer.names()}
         self.layers, self.input_shape, self._stale = layers, input_shape, True
 
     def replace_layer(self, old: Layer, new: Layer) -> None:

@@ -52,8 +52,10 @@ class Network:
         if not isinstance(layer, Layer):
             raise TypeError(f"[{self.label}] expects a layer, got {layer!r}")
         engine = self._engine
-        if any(layer.name == other.name for other in engine.layers):
-            raise ValueError(f"[{self.label}] expects layers with different names, got {layer.name!r} twice")
+        taken = {name for other in engine.layers for name in other.names()}
+        for name in layer.names():
+            if name in taken:
+                raise ValueError(f"[{self.label}] expects layers with different names, got {name!r} twice")
         first, shape = not engine.layers, engine.input_shape
         if isinstance(layer, InputLayer) and not first:
             raise ValueError(f"[{self.label}] expects Input as the first layer only, got {layer.name!r} further up")

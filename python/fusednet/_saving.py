@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusednet import _names, layers, losses, optimizers
+from fusednet import layers, losses, optimizers
 from fusednet._errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def describe(model: "Sequential") -> dict[str, Any]:
         "name": model.name,
         "dtype": engine.dtype,
         "input_shape": None if engine.input_shape is None else list(engine.input_shape),
-        "layers": [{"class": type(layer).__name__, "config": layer.get_config()} for layer in engine.layers],
+        "layers": [layers.serialize(layer) for layer in engine.layers],
         "compile": compiled,
         "state": {"seed": engine.seed, "epochs": engine.epochs, "step": model.step},
     }
@@ -165,12 +165,7 @@ def _rebuild(shown: str, config: Mapping[str, Any]) -> "Sequential":
 
     try:
         state = config["state"]
-        stack = []
-        for entry in config["layers"]:
-            kind = layers.CLASSES.get(entry["class"])
-            if kind is None:
-                raise _names.unknown("load_model", "layer class", entry["class"], layers.CLASSES)
-            stack.append(kind.from_config(entry["config"]))
+        stack = [layers.deserialize(entry, "load_model") for entry in config["layers"]]
         model = Sequential(stack, config["name"], dtype=config["dtype"], seed=state["seed"])
         if config["input_shape"] is not None and not model.built:
             model.build(tuple(config["input_shape"]))
@@ -181,7 +176,7 @@ def _rebuild(shown: str, config: Mapping[str, Any]) -> "Sequential":
         if compiled is not None:
             model.compile(optimizers.get(compiled["optimizer"]), losses.get(compiled["loss"]), compiled["metrics"])
         model._need_built("load_model")
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise _bad(shown, "a configuration that describes a model", f"one that does not: {reason}") from None
     return model

@@ -5,29 +5,52 @@ import math
 import numpy as np
 
 from fusednet._engine import Engine
-from fusednet.layers import InputLayer
+from fusednet._layer import Layer, Shape, WeightSpec
+from fusednet.layers import InputLayer, Residual
 
 
 def table(name: str, engine: Engine) -> str:
-    """Layers with output shapes and parameters, and the totals. A model without its input's shape has no counts."""
+    """Layers with output shapes and parameters, and the totals. A model without its input's shape has no counts.
+
+    The layers inside a residual block follow it, indented; its own count is theirs together.
+    """
     layers = [layer for layer in engine.layers if not isinstance(layer, InputLayer)]
-    labels = [f"{layer.name} ({type(layer).__name__})" for layer in layers]
     if not engine.layers or engine.input_shape is None:
-        rows = [(label, "?", "?") for label in labels]
+        rows = [(label, "?", "?") for layer in layers for label in _labels(layer, 0)]
         return _table(name, rows, ["Params: known once the model is built"])
     rows = []
     total = trainable = 0
     for layer, before, after in engine.shapes():
         if isinstance(layer, InputLayer):
             continue
-        specs = layer.weight_specs(before)
-        count = sum(math.prod(spec.shape) for spec in specs)
-        total += count
+        rows += _rows(layer, before, after, 0)
+        specs = _specs(layer, before)
+        total += sum(math.prod(spec.shape) for spec in specs)
         trainable += sum(math.prod(spec.shape) for spec in specs if spec.trainable)
-        rows.append((labels[len(rows)], f"(None, {', '.join(map(str, after))})", f"{count:,}"))
     size = np.dtype(engine.dtype).itemsize
     counts = (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable))
     return _table(name, rows, [f"{label} params: {count:,} ({_bytes(count * size)})" for label, count in counts])
+
+
+def _label(layer: Layer, depth: int) -> str:
+    return f"{'  ' * depth}{layer.name} ({type(layer).__name__})"
+
+
+def _labels(layer: Layer, depth: int) -> list[str]:
+    inner = layer.layers if isinstance(layer, Residual) else ()
+    return [_label(layer, depth), *(label for inside in inner for label in _labels(inside, depth + 1))]
+
+
+def _rows(layer: Layer, before: Shape, after: Shape, depth: int) -> list[tuple[str, str, str]]:
+    count = sum(math.prod(spec.shape) for spec in _specs(layer, before))
+    rows = [(_label(layer, depth), f"(None, {', '.join(map(str, after))})", f"{count:,}")]
+    for inside in layer.shapes(before) if isinstance(layer, Residual) else ():
+        rows += _rows(*inside, depth + 1)
+    return rows
+
+
+def _specs(layer: Layer, before: Shape) -> list[WeightSpec]:
+    return [spec for leaf, shape in layer.leaves(before) for spec in leaf.weight_specs(shape)]
 
 
 def _table(name: str, rows: list[tuple[str, str, str]], totals: list[str]) -> str:

@@ -59,9 +59,8 @@ class BoundLayer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        config = self._spec.get_config()
-        if "trainable" in config and bool(value) != self._spec.trainable:
-            new = type(self._spec).from_config({**config, "trainable": bool(value)})
+        if bool(value) != self._spec.trainable:
+            new = self._spec.with_trainable(bool(value))
             self._model._engine.replace_layer(self._spec, new)
             self._spec = new
 
@@ -77,8 +76,9 @@ class BoundLayer:
     def weights(self) -> list[Variable]:
         """All arrays of the layer, in the order of `get_weights`."""
         self._model._need_built("weights")
+        names = set(self._spec.names())
         tensors = self._model._engine.tensors()
-        return [Variable(self._model, tensor) for tensor in tensors if tensor.layer == self._spec.name]
+        return [Variable(self._model, tensor) for tensor in tensors if tensor.layer in names]
 
     variables = weights
 
@@ -111,7 +111,7 @@ class BoundLayer:
 
     def __getattr__(self, name: str) -> Any:
         spec = object.__getattribute__(self, "_spec")
-        if name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"):
+        if name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "alpha", "mean", "variance"):
             for variable in self.weights:
                 if variable.name == f"{spec.name}/{name}":
                     return variable
