@@ -141,8 +141,8 @@ struct NoiseBackwardStep final : Step<T> {
     }
 };
 
-// What the samples of a residual block's branch are multiplied by: 1 / survival where it survives, else 0 (stochastic
-// depth, Huang et al. 2016), and 1 where the pass is not training.
+// What the samples of a residual block's branch are multiplied by: 1 where it survives, else 0, and the probability of
+// surviving where the pass is not training (Huang et al. 2016, eq. 2 and 5).
 template <class T>
 struct SurvivalStep final : Step<T> {
     T* scale;  // (n)
@@ -160,14 +160,19 @@ struct SurvivalStep final : Step<T> {
           layer(layer) {}
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        for (Index i = part.row; i < part.row + part.rows; ++i) scale[i] = ones[i] = T(1);
-        if (b.training)
-            this->k.noise_forward[int(Noise::dropout)]({part.rows,
-                                                        1,
-                                                        {ones + part.row, 1},
-                                                        {scale + part.row, 1},
-                                                        {{1.0 - survival}},
-                                                        draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
+        const Index end = part.row + part.rows;
+        for (Index i = part.row; i < end; ++i) {
+            scale[i] = T(survival);
+            ones[i] = T(1);
+        }
+        if (!b.training) return;
+        this->k.noise_forward[int(Noise::dropout)]({part.rows,
+                                                    1,
+                                                    {ones + part.row, 1},
+                                                    {scale + part.row, 1},
+                                                    {{1.0 - survival}},
+                                                    draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
+        for (Index i = part.row; i < end; ++i) scale[i] = scale[i] > T(0) ? T(1) : T(0);
     }
 };
 

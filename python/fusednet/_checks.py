@@ -12,6 +12,7 @@ from fusednet.callbacks import Callback
 from fusednet.losses import Loss
 
 Array = NDArray[Any]
+Samples = tuple[Array, Array, "NDArray[np.float64] | None"]  # x, y and the weights of the samples
 _EXACT = {"float32": 1 << 24, "float64": 1 << 53}  # largest magnitude up to which all integers are exact
 
 
@@ -203,15 +204,17 @@ def fraction(owner: str, argument: str, value: object) -> float:
     return float(value)
 
 
-def split(owner: str, data: tuple[Array, Array], share: float) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def split(owner: str, data: Samples, share: float) -> tuple[Samples, Samples]:
     """The data without and with only the last share of its rows."""
-    x, y = data
+    x, y, weights = data
     rows = int(x.shape[0] * (1.0 - share))
     if not 0 < rows < x.shape[0]:
         raise ValueError(
             f"[{owner}] validation_split expects a share that leaves rows on both sides of {x.shape[0]}, got {share}"
         )
-    return (x[:rows], y[:rows]), (x[rows:], y[rows:])
+    if weights is None:
+        return (x[:rows], y[:rows], None), (x[rows:], y[rows:], None)
+    return (x[:rows], y[:rows], weights[:rows]), (x[rows:], y[rows:], weights[rows:])
 
 
 def verbosity(owner: str, value: object) -> int:
@@ -226,11 +229,11 @@ def verbosity(owner: str, value: object) -> int:
     raise ValueError(f"[{owner}] verbose expects 'auto', 0, 1 or 2, got {value!r}")
 
 
-def pair(owner: str, argument: str, value: object) -> tuple[Any, Any]:
-    """Two things, (x, y)."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise TypeError(f"[{owner}] {argument} expects (x, y), got {type(value).__name__}")
-    return value[0], value[1]
+def held_out(owner: str, argument: str, value: object) -> tuple[Any, Any, Any]:
+    """x, y and the samples' weights or None, from (x, y) or (x, y, sample_weight)."""
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
+        raise TypeError(f"[{owner}] {argument} expects (x, y) or (x, y, sample_weight), got {type(value).__name__}")
+    return value[0], value[1], value[2] if len(value) == 3 else None
 
 
 def callbacks(owner: str, value: object) -> list[Callback]:
@@ -240,18 +243,3 @@ def callbacks(owner: str, value: object) -> list[Callback]:
         if not isinstance(callback, Callback):
             raise TypeError(f"[{owner}] callbacks expects fusednet.callbacks.Callback objects, got {callback!r}")
     return given
-
-
-def batch_of_one(layer: str | None, rows: int, batch: int) -> None:
-    """Training with batch statistics needs two rows in every batch; `layer` is the first that does, or None."""
-    if layer is None or (batch > 1 and rows % batch != 1):
-        return
-    if rows == 1 or batch == 1:
-        given = "one row" if rows == 1 else "batch_size 1"
-        raise ValueError(f"{layer} expects batches of two or more rows while training, got {given}")
-    near = (size for far in range(1, batch + rows) for size in (batch - far, batch + far) if 1 < size <= rows)
-    size = next(size for size in near if rows % size != 1)
-    raise ValueError(
-        f"{layer} expects batches of two or more rows while training, got {rows} rows in batches of {batch}, which "
-        f"leaves a last batch of one; choose another batch_size, for example {size}"
-    )

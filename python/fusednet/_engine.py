@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fusednet import _native, _seeds
 from fusednet._layer import Layer, Shape, WeightSpec, natives
-from fusednet.layers import BatchNormalization, InputLayer
+from fusednet.layers import InputLayer
 from fusednet.losses import Loss
+from fusednet.metrics import Metric
 from fusednet.optimizers import Optimizer
 
 Array = NDArray[Any]
@@ -48,6 +49,7 @@ class Engine:
         self.input_shape: Shape | None = None
         self.loss: Loss | None = None
         self.optimizer: Optimizer | None = None
+        self.metrics: list[Metric] = []
         self._plan: _native.Plan | None = None
         self._fresh: set[str] = set()  # layers whose weights are to be drawn, not taken from the old plan
         self._keep_slots = True
@@ -89,10 +91,6 @@ class Engine:
         *_, (_, _, after) = self.shapes(input_shape)
         return after
 
-    def batch_statistics_layer(self) -> str | None:
-        """Label of the first layer that computes statistics over the batch while training."""
-        return next((x.label for x in self.layers if isinstance(x, BatchNormalization) and x.trainable), None)
-
     def config(self, batch: int, *, input_gradient: bool = False) -> dict[str, Any]:
         """What the plan is compiled from."""
         assert self.input_shape is not None
@@ -101,7 +99,9 @@ class Engine:
             "batch": batch,
             "features": int(np.prod(self.input_shape)),
             "layers": [entry for layer, before, _ in self.shapes() for entry in natives(layer, before)],
+            "seed": self.seed,
             "loss": None if self.loss is None else self.loss.native(),
+            "metrics": [metric.native() for metric in self.metrics],
             "optimizer": None if self.optimizer is None else self.optimizer.native(),
             "input_gradient": input_gradient,
         }
@@ -116,12 +116,14 @@ class Engine:
 
     def replace_layer(self, old: Layer, new: Layer) -> None:
         """The same layer under another description of the same name and shapes; its arrays are kept."""
-        self.layers = [new if layer is old else layer for layer in self.layers]
+        self.layers = [layer.replaced(old, new) for layer in self.layers]
         self._stale = True
 
-    def compile(self, loss: Loss, optimizer: Optimizer) -> None:
-        """Another loss and optimizer; the optimizer starts anew."""
-        self.loss, self.optimizer = loss, optimizer
+    def compile(self, loss: Loss, optimizer: Optimizer, metrics: list[Metric]) -> None:
+        """Another loss, optimizer and metrics; the optimizer starts anew."""
+        for layer in self.layers:
+            layer.validate()
+        self.loss, self.optimizer, self.metrics = loss, optimizer, metrics
         self._keep_slots, self._stale = False, True
 
     def plan(self, batch: int | None = None) -> _native.Plan:
@@ -131,7 +133,7 @@ class Engine:
             self._plan = self._build(room)
             self._stale, self._keep_slots = False, True
             self._fresh.clear()
-        if self.optimizer is not None:
+        if self.optimizer is not None and not self.optimizer.scheduled:
             self._plan.learning_rate = self.optimizer.learning_rate
         return self._plan
 
@@ -156,8 +158,10 @@ class Engine:
             for slot in info["slots"] if self._keep_slots else ():
                 if slot in before["slots"]:
                     plan.set(slot, old.get(slot))
-        if old is not None and self._keep_slots:
-            plan.step = old.step
+        if old is not None:
+            plan.passes = old.passes  # random layers go on: other masks than those before
+            if self._keep_slots:
+                plan.step, plan.pending = old.step, old.pending
         return plan
 
     def _first_values(self, tensor: Tensor, number: int) -> Array:
@@ -183,6 +187,14 @@ class Engine:
         plan = self.plan()
         for name, values in arrays.items():
             plan.set(name, values)
+
+    def use_averages(self) -> None:
+        """Make the moving averages of the weights the weights, where the optimizer keeps them."""
+        plan = self.plan()
+        for info in plan.tensors() if plan.step else ():
+            average = f"{info['name']}/average"
+            if average in info["slots"]:
+                plan.set(info["name"], plan.get(average))
 
     def order(self, rows: int) -> NDArray[np.int64]:
         """The order of the samples in the next epoch."""

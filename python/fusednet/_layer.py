@@ -102,6 +102,10 @@ class Layer:
         """The layer that has this configuration."""
         return cls(**config)
 
+    def replaced(self, old: "Layer", new: "Layer") -> "Layer":
+        """This layer, or what it becomes if `old`, itself or inside of it, becomes `new`."""
+        return new if self is old else self
+
     def with_trainable(self: _L, trainable: bool) -> _L:
         """The same layer, trainable or not."""
         new = object.__new__(type(self))

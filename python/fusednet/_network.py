@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusednet import _checks, _names, _native, _seeds, _summary
+from fusednet import _batchnorm, _checks, _names, _native, _seeds, _summary, _weights
+from fusednet._checks import Samples
 from fusednet._engine import Engine
 from fusednet._layer import Layer, checked_shape
 from fusednet._views import BoundLayer, Variable
@@ -190,6 +191,31 @@ class Network:
         """Number of values in all arrays."""
         return sum(int(np.prod(variable.shape)) for variable in self.weights)
 
+    def recalibrate_batchnorm(self, x: ArrayLike, *, check_finite: bool = True) -> None:
+        """Set the moving statistics of every BatchNormalization to the exact ones of a data set.
+
+        Layer by layer, the mean and the biased variance over all rows of x of what the layer gets in inference mode,
+        the layers before it recalibrated already. Training leaves a moving average over many states of the weights
+        there.
+
+        Raises:
+            ValueError, TypeError: as `predict`. NonFiniteError: a variance is beyond the model's type. The statistics
+                are as they were in each case, after Ctrl-C too.
+        """
+        self._need_built("recalibrate_batchnorm")
+        shape = self._shape_for(x)
+        data = _checks.inputs(self.label, "x", x, shape, self.dtype, check_finite=check_finite)
+        _batchnorm.recalibrate(cast("Sequential", self), data)
+
+    def fold_batchnorm(self) -> "Sequential":
+        """A model for inference in which the Dense next to a BatchNormalization does its work too.
+
+        The outputs are equal within rounding. A BatchNormalization goes into the Dense before it, if nothing is between
+        them, or else into the Dense right after it; others stay as they are. The new model is not compiled.
+        """
+        self._need_built("fold_batchnorm")
+        return _batchnorm.fold(cast("Sequential", self))
+
     def _write(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Set arrays by name, after all of them have been found fit."""
         tensors = {tensor.name: tensor for tensor in self._engine.tensors()}
@@ -227,18 +253,29 @@ class Network:
         return shape[1:]
 
     def _samples(
-        self, shape: tuple[int, ...], x: object, y: object, loss: Loss, check_finite: bool, prefix: str = ""
-    ) -> tuple[Array, Array]:
+        self,
+        shape: tuple[int, ...],
+        x: object,
+        y: object,
+        loss: Loss,
+        *,
+        sample_weight: object = None,
+        class_weight: object = None,
+        check_finite: bool = True,
+        prefix: str = "",
+    ) -> Samples:
         data = _checks.inputs(self.label, f"{prefix}x", x, shape, self.dtype, check_finite=check_finite)
         (outputs,) = self._engine.output_shape(shape)[-1:]
         target = _checks.targets(self.label, f"{prefix}y", y, data.shape[0], loss, outputs, self.dtype)
-        return data, target
+        weights = _weights.sample_weights(self.label, sample_weight, class_weight, target, loss, outputs)
+        return data, target, weights
 
-    def _batch(self, x: object, y: object, loss: Loss) -> tuple[Array, Array]:
+    def _batch(
+        self, x: object, y: object, loss: Loss, sample_weight: object = None, class_weight: object = None
+    ) -> Samples:
         """One batch for training, the model built for it."""
         shape = self._shape_for(x)
-        data = self._samples(shape, x, y, loss, True)
-        _checks.batch_of_one(self._engine.batch_statistics_layer(), data[0].shape[0], data[0].shape[0])
+        data = self._samples(shape, x, y, loss, sample_weight=sample_weight, class_weight=class_weight)
         if not self.built:
             self.build(shape)
         return data

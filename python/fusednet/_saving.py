@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusednet import layers, losses, optimizers
+from fusednet import layers, losses, metrics, optimizers
 from fusednet._errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _FORMAT = "fusednet"
-_VERSION = 1
+_VERSION = 2
+_COUNTERS = ("step", "passes", "pending")  # updates, batches, batches since the last update
 
 
 def describe(model: "Sequential") -> dict[str, Any]:
@@ -36,7 +37,7 @@ def describe(model: "Sequential") -> dict[str, Any]:
         compiled = {
             "loss": losses.serialize(engine.loss),
             "optimizer": optimizers.serialize(engine.optimizer),
-            "metrics": model.metrics_names[1:],
+            "metrics": [metrics.serialize(metric) for metric in engine.metrics],
         }
     return {
         "name": model.name,
@@ -44,7 +45,11 @@ def describe(model: "Sequential") -> dict[str, Any]:
         "input_shape": None if engine.input_shape is None else list(engine.input_shape),
         "layers": [layers.serialize(layer) for layer in engine.layers],
         "compile": compiled,
-        "state": {"seed": engine.seed, "epochs": engine.epochs, "step": model.step},
+        "state": {
+            "seed": engine.seed,
+            "epochs": engine.epochs,
+            **{counter: getattr(engine.plan(), counter) for counter in _COUNTERS},
+        },
     }
 
 
@@ -169,7 +174,7 @@ def _rebuild(shown: str, config: Mapping[str, Any]) -> "Sequential":
         model = Sequential(stack, config["name"], dtype=config["dtype"], seed=state["seed"])
         if config["input_shape"] is not None and not model.built:
             model.build(tuple(config["input_shape"]))
-        for counter in ("epochs", "step"):
+        for counter in ("epochs", *_COUNTERS):
             if not isinstance(state[counter], int) or not 0 <= state[counter] < 1 << 62:
                 raise ValueError(f"{counter} expects an integer of at least 0, got {state[counter]!r}")
         compiled = config["compile"]
@@ -201,13 +206,14 @@ def _restore(model: "Sequential", config: Mapping[str, Any], arrays: Mapping[str
     engine = model._engine
     if not compile:
         engine.loss = engine.optimizer = None
-        model._metrics = []
+        engine.metrics = []
         weights = {tensor.name for tensor in engine.tensors()}
         arrays = {name: values for name, values in arrays.items() if name in weights}
     plan = engine.plan_without_drawing()
     for name, values in arrays.items():
         plan.set(name, values)
-    plan.step = config["state"]["step"]
+    for counter in _COUNTERS:
+        setattr(plan, counter, config["state"][counter])
     engine.epochs = config["state"]["epochs"]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fusednet import _checks
+from fusednet._checks import Samples
 from fusednet._errors import NonFiniteError
 from fusednet._progress import Progress
 from fusednet.callbacks import Callback
@@ -27,29 +28,35 @@ _WHAT = {"loss": "the loss", "gradient": "the gradient's norm", "statistics": "t
 
 
 class Meter:
-    """Running loss and accuracy, as Keras reports them.
+    """Running loss and metrics, as Keras reports them.
 
     The loss is the mean over batches of the batch's reduced loss, weighted by the batch's rows. With the reduction
     "sum_over_batch_size" that is the mean over all samples; with "sum" it is about the batch size times as much.
+    Penalties are part of it.
     """
 
     def __init__(self, model: "Sequential") -> None:
         assert model.loss is not None
-        self._names = model.metrics_names[1:]
+        self._metrics = model._engine.metrics
+        self._outputs = model._engine.plan().outputs
+        self._sums = [np.zeros(0) for _ in self._metrics]
         self._key = "loss_weighted" if model.loss.reduction == "sum" else "loss"
         self._loss = 0.0
-        self._correct = self._samples = 0
+        self._samples = 0
 
     def add(self, result: dict[str, Any]) -> None:
-        self._loss += result[self._key]
-        self._correct += result["correct"]
+        self._loss += result[self._key] + result["penalty"]
         self._samples += result["samples"]
+        for i, sums in enumerate(result["metrics"]):
+            self._sums[i] = sums + self._sums[i] if self._sums[i].size else np.array(sums)
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """Loss and metrics so far."""
-        samples = max(self._samples, 1)
-        values = {f"{prefix}{name}": self._correct / samples for name in self._names}
-        return {**values, f"{prefix}loss": self._loss / samples}
+        values = {
+            f"{prefix}{metric.name}": metric.result(sums, self._outputs) if sums.size else math.nan
+            for metric, sums in zip(self._metrics, self._sums, strict=True)
+        }
+        return {**values, f"{prefix}loss": self._loss / max(self._samples, 1)}
 
 
 def steps_a_slice(model: "Sequential", batch: int, passes: float) -> int:
@@ -60,8 +67,7 @@ def steps_a_slice(model: "Sequential", batch: int, passes: float) -> int:
 
 def run_epoch(
     model: "Sequential",
-    x: Array,
-    y: Array,
+    data: Samples,
     order: NDArray[np.int64] | None,
     batch: int,
     epoch: int,
@@ -70,6 +76,7 @@ def run_epoch(
 ) -> Meter:
     """One pass over the data. Raises NonFiniteError with the weights as before the failing step."""
     meter = Meter(model)
+    x, y, weights = data
     wanted = [callback for callback in callbacks if callback.wants_batches]
     width = batch * (1 if wanted else steps_a_slice(model, batch, 3.0))
     begin, rows = 0, x.shape[0]
@@ -79,7 +86,7 @@ def run_epoch(
             callback.on_train_batch_begin(number, {})
         # asked for at each slice: a callback may have set the learning rate or made the plan grow
         plan = model._engine.plan(batch)
-        result = plan.train(x, y, order, begin, min(begin + width, rows), batch, _BUDGET_MS)
+        result = plan.train(x, y, order, begin, min(begin + width, rows), batch, _BUDGET_MS, weights)
         meter.add(result)
         begin = result["next"]
         if result["status"] != "ok":
@@ -109,17 +116,18 @@ def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -
 
 
 def evaluate(
-    model: "Sequential", x: Array, y: Array, batch: int, advance: Callable[[int], None] | None = None
+    model: "Sequential", data: Samples, batch: int, advance: Callable[[int], None] | None = None
 ) -> Meter:
     """Loss and metrics in inference mode, batch by batch."""
-    meter = Meter(model)
+    x, y, weights = data
     assert model.loss is not None
     plan = model._engine.plan(batch)
+    meter = Meter(model)
     # "sum" weighs batches, so they have to be those asked for; else whole slices of the plan's own batches will do
     width = batch if model.loss.reduction == "sum" else plan.batch * steps_a_slice(model, plan.batch, 1.0)
     begin, rows = 0, x.shape[0]
     while begin < rows:
-        result = plan.evaluate(x, y, begin, min(begin + width, rows), _BUDGET_MS, False)
+        result = plan.evaluate(x, y, begin, min(begin + width, rows), _BUDGET_MS, False, weights)
         meter.add(result)
         begin = result["next"]
         if advance is not None:
@@ -143,8 +151,8 @@ def predict(model: "Sequential", x: Array, batch: int, advance: Callable[[int], 
 
 def fit(
     model: "Sequential",
-    train: tuple[Array, Array],
-    validation: tuple[Array, Array] | None,
+    train: Samples,
+    validation: Samples | None,
     *,
     batch: int,
     validation_batch: int,
@@ -154,7 +162,7 @@ def fit(
     callbacks: Sequence[Callback],
 ) -> None:
     """Train for a range of epochs; everything is checked already."""
-    x, y = train
+    x = train[0]
     engine = model._engine
     with engine.training("fit"):
         steps = -(-x.shape[0] // batch)
@@ -170,23 +178,25 @@ def fit(
                 callback.on_epoch_begin(epoch, {})
             order = engine.order(x.shape[0]) if shuffle else None
             with Progress(verbose, f"Epoch {epoch + 1}/{epochs.stop}", steps) as progress:
-                logs = run_epoch(model, x, y, order, batch, epoch, progress, callbacks).logs()
+                logs = run_epoch(model, train, order, batch, epoch, progress, callbacks).logs()
                 engine.epochs += 1
                 if validation is not None:
-                    logs.update(evaluate(model, *validation, validation_batch).logs("val_"))
+                    logs.update(evaluate(model, validation, validation_batch).logs("val_"))
                 progress.finish(logs)
             for callback in callbacks:
                 callback.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
+        engine.use_averages()
         for callback in callbacks:
             callback.on_train_end(logs)
 
 
-def gradients(model: "Sequential", x: Array, y: Array) -> Iterator[tuple[str, Array]]:
+def gradients(model: "Sequential", data: Samples) -> Iterator[tuple[str, Array]]:
     """The gradients of one batch in training mode, by the arrays' names."""
+    x, y, weights = data
     plan = model._engine.plan(x.shape[0])
-    result = plan.compute_gradients(x, y, None)
+    result = plan.compute_gradients(x, y, None, weights)
     if result["status"] != "ok":
         raise non_finite(model, result, None)
     return iter([(info["name"], plan.gradient(info["name"])) for info in plan.tensors() if info["trainable"]])

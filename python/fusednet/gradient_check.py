@@ -104,6 +104,7 @@ def check_gradients(
     model: Sequential,
     x: ArrayLike,
     y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
     *,
     inputs: bool = False,
     max_elements: int | None = 200,
@@ -113,7 +114,8 @@ def check_gradients(
 ) -> GradientReport:
     """Compare the model's gradients with numerical derivatives of its loss.
 
-    A float64 copy of the model runs one batch (x, y) in training mode. For each trainable array, with a the
+    A float64 copy of the model runs one batch (x, y) in training mode, penalties and random layers included: their
+    masks are a function of the seed, those of the next step of training, and the same in every evaluation. For each trainable array, with a the
     gradient of the backward pass and n the two-sided differences (extrapolated to fourth order) over the compared
     elements, the distance is
 
@@ -128,7 +130,7 @@ def check_gradients(
 
     Args:
         model: a compiled model; it does not change.
-        x, y: the batch, as for `fit`; some 10 rows are enough.
+        x, y, sample_weight: the batch, as for `fit`; some 10 rows are enough.
         inputs: also check the derivatives with respect to x.
         max_elements: elements compared an array, drawn at random; None compares all.
         tolerance: distance that passes. Below 1e-7 is right, above 1e-5 is suspect.
@@ -154,11 +156,11 @@ def check_gradients(
     limit = None if max_elements is None else _checks.integer("check_gradients", "max_elements", max_elements, 1)
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"[check_gradients] tolerance expects a number in (0, 1), got {tolerance!r}")
-    rows, targets = model._batch(x, y, loss)
+    rows, targets, weights = model._batch(x, y, loss, sample_weight)
     rows, targets = rows.astype(np.float64), _in_float64(targets)
     plan = _copy(model, rows.shape[0], inputs)
     input_gradient = np.zeros(rows.shape) if inputs else None
-    result = plan.compute_gradients(rows, targets, input_gradient)
+    result = plan.compute_gradients(rows, targets, input_gradient, weights)
     if result["status"] != "ok":
         from fusednet._training import non_finite
 
@@ -177,7 +179,7 @@ def check_gradients(
         picked = np.arange(values.size, dtype=np.int64)
         if limit is not None and values.size > limit:
             picked = np.sort(generator.choice(values.size, limit, replace=False)).astype(np.int64)
-        numeric, steps = _differences(plan, rows, targets, None if name == "inputs" else name, picked)
+        numeric, steps = _differences(plan, rows, targets, weights, None if name == "inputs" else name, picked)
         checks.append(_compare(name, values, picked, numeric, noise * (_STEPS[0] / steps), tolerance))
     return GradientReport(tuple(checks), tolerance, float(result["loss"]))
 
@@ -194,11 +196,17 @@ def _copy(model: Sequential, rows: int, inputs: bool) -> _native.Plan:
     held = engine.plan()
     for info in plan.tensors():
         plan.set(info["name"], held.get(info["name"]).astype(np.float64))
+    plan.passes = held.passes
     return plan
 
 
 def _differences(
-    plan: _native.Plan, x: NDArray[Any], y: NDArray[Any], name: str | None, picked: NDArray[np.int64]
+    plan: _native.Plan,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    name: str | None,
+    picked: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Numeric derivatives of the picked elements, NaN where there is none, and the steps they were taken with."""
     values = np.full(picked.size, np.nan)
@@ -207,7 +215,7 @@ def _differences(
         left = np.flatnonzero(np.isnan(values))
         steps[left] = step
         while left.size:
-            part = plan.differences(x, y, name, picked[left], step, _BUDGET_MS)
+            part = plan.differences(x, y, name, picked[left], step, _BUDGET_MS, weights)
             values[left[: part.shape[0]]] = part[:, 0]
             left = left[part.shape[0] :]
     return values, steps

@@ -12,7 +12,7 @@ from fusednet._network import Network
 from fusednet._progress import Progress
 from fusednet.callbacks import Callback, History
 from fusednet.losses import Loss
-from fusednet.metrics import checked as checked_metrics
+from fusednet.metrics import get_all as metric_list
 from fusednet.optimizers import Optimizer
 
 Array = NDArray[Any]
@@ -60,7 +60,6 @@ class Sequential(Network):
         seed: int | None = None,
     ) -> None:
         super().__init__(layers, name, dtype=dtype, seed=seed)
-        self._metrics: list[str] = []
         self.history: History | None = None
         self.stop_training = False
 
@@ -70,14 +69,12 @@ class Sequential(Network):
         Args:
             optimizer: name or `fusednet.optimizers` object.
             loss: name or `fusednet.losses` object.
-            metrics: list of names; the accuracy is what there is.
+            metrics: list of names or `fusednet.metrics` objects.
         """
         if loss is None:
             raise ValueError(f"[{self.label}] compile expects a loss, got None")
         found, rule = losses.get(loss, self.label), optimizers.get(optimizer, self.label)
-        names = checked_metrics(self.label, metrics, found)
-        self._engine.compile(found, rule)
-        self._metrics = names
+        self._engine.compile(found, rule, metric_list(self.label, metrics, found))
 
     @property
     def loss(self) -> Loss | None:
@@ -92,7 +89,7 @@ class Sequential(Network):
     @property
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns."""
-        return ["loss", *self._metrics]
+        return ["loss", *(metric.name for metric in self._engine.metrics)]
 
     def fit(
         self,
@@ -103,8 +100,10 @@ class Sequential(Network):
         verbose: str | int = "auto",
         callbacks: Sequence[Callback] | Callback | None = None,
         validation_split: float = 0.0,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: Sequence[ArrayLike] | None = None,
         shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
         validation_batch_size: int | None = None,
         *,
@@ -121,8 +120,12 @@ class Sequential(Network):
             verbose: 0 silent, 1 progress bar, 2 a line an epoch, "auto" by whether there is a terminal.
             callbacks: objects from `fusednet.callbacks`.
             validation_split: share of the samples, the last ones, held out before shuffling.
-            validation_data: (x, y) to evaluate after each epoch; takes precedence over validation_split.
+            validation_data: (x, y) or (x, y, sample_weight) to evaluate after each epoch; takes precedence over
+                validation_split.
             shuffle: a new order each epoch, a function of the model's seed and `epochs_trained`.
+            class_weight: {class: weight of its samples in the loss}; 1 for classes that are not named.
+            sample_weight: (n,) of at least 0, the weight of each sample in the loss. The mean over a batch still
+                divides by its number of rows, as in Keras; metrics are not weighted.
             initial_epoch: epochs that are counted as done.
             validation_batch_size: rows a step of the validation, batch_size if not given.
             check_finite: look for NaN and infinity in the data before anything else.
@@ -146,17 +149,20 @@ class Sequential(Network):
         called = _checks.callbacks(owner, callbacks)
         shape = self._shape_for(x)
         held = None
-        train = self._samples(shape, x, y, loss, check_finite)
+        train = self._samples(
+            shape, x, y, loss, sample_weight=sample_weight, class_weight=class_weight, check_finite=check_finite
+        )
         if validation_data is not None:
-            pair = _checks.pair(owner, "validation_data", validation_data)
-            held = self._samples(shape, *pair, loss, check_finite, prefix="validation ")
+            held_x, held_y, weight = _checks.held_out(owner, "validation_data", validation_data)
+            held = self._samples(
+                shape, held_x, held_y, loss, sample_weight=weight, check_finite=check_finite, prefix="validation "
+            )
         elif share > 0.0:
             train, held = _checks.split(owner, train, share)
         batch = _checks.batch_size(owner, batch_size, train[0].shape[0])
         held_batch = batch
         if validation_batch_size is not None:
             held_batch = _checks.integer(owner, "validation_batch_size", validation_batch_size, 1)
-        _checks.batch_of_one(self._engine.batch_statistics_layer(), train[0].shape[0], batch)
 
         if not self.built:
             self.build(shape)
@@ -181,6 +187,7 @@ class Sequential(Network):
         y: ArrayLike,
         batch_size: int | None = None,
         verbose: str | int = "auto",
+        sample_weight: ArrayLike | None = None,
         *,
         return_dict: bool = False,
         check_finite: bool = True,
@@ -194,12 +201,12 @@ class Sequential(Network):
         loss = self._need_compiled("evaluate")
         show = _checks.verbosity(self.label, verbose)
         shape = self._shape_for(x)
-        data = self._samples(shape, x, y, loss, check_finite)
+        data = self._samples(shape, x, y, loss, sample_weight=sample_weight, check_finite=check_finite)
         batch = self._inference_batch(batch_size, data[0].shape[0])
         if not self.built:
             self.build(shape)
         with Progress(0 if verbose == "auto" and show == 2 else show, "Evaluate", -(-data[0].shape[0] // batch)) as bar:
-            logs = _training.evaluate(self, *data, batch, bar.advance).logs()
+            logs = _training.evaluate(self, data, batch, bar.advance).logs()
             bar.finish(logs)
         return self._results(logs, return_dict)
 
@@ -224,27 +231,43 @@ class Sequential(Network):
         """The outputs in inference mode."""
         return self.predict(x)
 
-    def train_on_batch(self, x: ArrayLike, y: ArrayLike, *, return_dict: bool = False) -> Any:
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        *,
+        return_dict: bool = False,
+    ) -> Any:
         """One step on one batch; returns that batch's loss (and metrics) before the step."""
         loss = self._need_compiled("train_on_batch")
-        data = self._batch(x, y, loss)
-        rows = data[0].shape[0]
+        rows, targets, weights = self._batch(x, y, loss, sample_weight, class_weight)
+        count = rows.shape[0]
         with self._engine.training("train_on_batch"):
-            result = self._engine.plan(rows).train(*data, None, 0, rows, rows, 0.0)
+            result = self._engine.plan(count).train(rows, targets, None, 0, count, count, 0.0, weights)
         if result["status"] != "ok":
             raise _training.non_finite(self, result, None)
         meter = _training.Meter(self)
         meter.add(result)
         return self._results(meter.logs(), return_dict)
 
-    def test_on_batch(self, x: ArrayLike, y: ArrayLike, *, return_dict: bool = False) -> Any:
+    def test_on_batch(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, return_dict: bool = False
+    ) -> Any:
         """Loss (and metrics) of one batch in inference mode."""
-        return self.evaluate(x, y, len(_checks.as_array(self.label, "x", x)), 0, return_dict=return_dict)
+        rows = len(_checks.as_array(self.label, "x", x))
+        return self.evaluate(x, y, rows, 0, sample_weight, return_dict=return_dict)
 
-    def compute_gradients(self, x: ArrayLike, y: ArrayLike) -> dict[str, Array]:
-        """The gradients of one batch's reduced loss in training mode, by the arrays' names; nothing changes."""
+    def compute_gradients(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, Array]:
+        """The gradients of one batch's reduced loss in training mode, by the arrays' names; nothing changes.
+
+        Penalties are part of the loss. Random layers draw what they will draw in the next step of training.
+        """
         loss = self._need_compiled("compute_gradients")
-        return dict(_training.gradients(self, *self._batch(x, y, loss)))
+        return dict(_training.gradients(self, self._batch(x, y, loss, sample_weight)))
 
     def apply_gradients(self, gradients: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> None:
         """One step of the optimizer, clipping included, with given gradients.
@@ -277,7 +300,7 @@ class Sequential(Network):
         values = {name: logs[name] for name in self.metrics_names}
         if return_dict:
             return values
-        return list(values.values()) if self._metrics else values["loss"]
+        return list(values.values()) if self._engine.metrics else values["loss"]
 
 
 def load_model(path: str | os.PathLike[str], compile: bool = True) -> Sequential:

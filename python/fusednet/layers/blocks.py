@@ -97,6 +97,16 @@ class Residual(Layer):
         new._set("layers", tuple(layer.with_trainable(trainable) for layer in self.layers))
         return new
 
+    def replaced(self, old: Layer, new: Layer) -> Layer:
+        if self is old:
+            return new
+        inner = tuple(layer.replaced(old, new) for layer in self.layers)
+        if inner == self.layers:
+            return self
+        other = super().with_trainable(self.trainable)
+        other._set("layers", inner)
+        return other
+
     def get_config(self) -> dict[str, Any]:
         from fusednet.layers import serialize
 
