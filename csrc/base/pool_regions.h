@@ -1,4 +1,4 @@
-// Regions of fractional max pooling along one axis (Graham 2014, "Fractional Max-Pooling", section 3). Borders
+// Regions of fractional max pooling along one axis (Graham 2014, "Fractional Max-Pooling", section 2). Borders
 // a[0] = 0 < a[1] < ... rise by floor(alpha) or ceil(alpha), alpha = span / out. Disjoint: region i is [a[i], a[i+1])
 // and span = size. Overlapping: [a[i], a[i+1]], neighbours share a border, and span = size - 1. The first region begins
 // at 0 and the last ends at size in either case. All in integers, so that every machine finds the same regions.
