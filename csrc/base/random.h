@@ -1,5 +1,5 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-// A draw is a function of seed, stream and element only, so that it is the same on every backend and thread count.
+// Counter-based random numbers. A draw is a function of seed, stream and element only, so that it is the same on every
+// backend and thread count.
 #pragma once
 
 #include <cmath>
@@ -7,24 +7,10 @@
 
 namespace fusednet {
 
-struct PhiloxBlock {
-    uint32_t word[4];
-};
+#include "philox.h"
 
 inline PhiloxBlock philox(uint64_t seed, uint64_t stream, uint64_t counter) noexcept {
-    uint32_t c0 = uint32_t(counter), c1 = uint32_t(counter >> 32), c2 = uint32_t(stream), c3 = uint32_t(stream >> 32);
-    uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-        const uint64_t p0 = uint64_t(0xD2511F53u) * c0, p1 = uint64_t(0xCD9E8D57u) * c2;
-        const uint32_t n0 = uint32_t(p1 >> 32) ^ c1 ^ k0, n2 = uint32_t(p0 >> 32) ^ c3 ^ k1;
-        c1 = uint32_t(p1);
-        c3 = uint32_t(p0);
-        c0 = n0;
-        c2 = n2;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return {{c0, c1, c2, c3}};
+    return philox_rounds(uint32_t(counter), uint32_t(counter >> 32), stream, seed);
 }
 
 // Uniform on [0, 1) with 53 random bits.

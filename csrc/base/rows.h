@@ -48,7 +48,11 @@
 #define FUSEDNET_CONSTRAINTS(ROW) ROW(non_negative, non_negative, "", "", "max(w, 0)")
 
 // ROW(name, Struct, parameter names, their defaults, formula). Random layers; u is uniform on [0, 1), z is normal.
-#define FUSEDNET_NOISES(ROW) ROW(dropout, Dropout, "rate", "0.5", "x / (1 - rate) where u >= rate, else 0")
+#define FUSEDNET_NOISES(ROW)                                                                     \
+    ROW(dropout, Dropout, "rate", "0.5", "x / (1 - rate) where u >= rate, else 0")               \
+    ROW(alpha_dropout, AlphaDropout, "rate", "0.5", "a * (x where u >= rate, else -1.7581) + b") \
+    ROW(gaussian_noise, GaussianNoise, "stddev", "0.1", "x + stddev * z")                        \
+    ROW(gaussian_dropout, GaussianDropout, "rate", "0.5", "x * (1 + sqrt(rate / (1 - rate)) * z)")
 
 // ROW(name, function, parameter names, formula). Learning rates by the number of updates done before, t.
 #define FUSEDNET_SCHEDULES(ROW) ROW(constant, constant, "learning_rate", "learning_rate")

@@ -12,6 +12,7 @@ namespace fusednet::bindings {
 void register_info(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_ops_activations(pybind11::module_& m);
+void register_ops_blocks(pybind11::module_& m);
 void register_ops_layers(pybind11::module_& m);
 void register_ops_losses(pybind11::module_& m);
 void register_ops_updates(pybind11::module_& m);

@@ -3,7 +3,11 @@
 
 #include "../formulas/activations.h"
 #include "../formulas/losses.h"
+#include "../formulas/noises.h"
+#include "../formulas/normal.h"
 #include "../formulas/optimizers.h"
+
+#include "../base/philox.h"
 
 #include "loops.h"
 
@@ -11,9 +15,13 @@
 
 #include "kernels_batchnorm.h"
 #include "kernels_data.h"
+#include "kernels_layernorm.h"
 #include "kernels_loss.h"
 #include "kernels_metrics.h"
+#include "kernels_noise.h"
 #include "kernels_optimizer.h"
+#include "kernels_pool.h"
+#include "kernels_residual.h"
 
 #include "gemm.h"
 
@@ -25,6 +33,8 @@
 #define FUSEDNET_ROW_ACTIVATION_FORWARD(name, kernel, ...) kernel##_forward,
 #define FUSEDNET_ROW_ACTIVATION_BACKWARD(name, kernel, ...) kernel##_backward,
 #define FUSEDNET_KERNEL(name, kernel, ...) kernel,
+#define FUSEDNET_NOISE_FORWARD(name, Struct, ...) noise_forward<Struct<V>>,
+#define FUSEDNET_NOISE_BACKWARD(name, Struct, ...) noise_backward<Struct<V>>,
 #define FUSEDNET_UPDATE(name, Struct, ...) optimizer_update<Struct<V>>,
 
 constexpr Table<T> make_table(const char* name) noexcept {
@@ -39,6 +49,17 @@ constexpr Table<T> make_table(const char* name) noexcept {
         .batchnorm_statistics = batchnorm_statistics,
         .batchnorm_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_FORWARD)},
         .batchnorm_backward = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_BACKWARD)},
+        .layernorm_forward = layernorm_forward,
+        .layernorm_backward = layernorm_backward,
+        .layernorm_gradients = layernorm_gradients,
+        .maxout_forward = maxout_forward,
+        .maxout_backward = maxout_backward,
+        .pool_forward = pool_forward,
+        .pool_backward = pool_backward,
+        .noise_forward = {FUSEDNET_NOISES(FUSEDNET_NOISE_FORWARD)},
+        .noise_backward = {FUSEDNET_NOISES(FUSEDNET_NOISE_BACKWARD)},
+        .uniform = uniform,
+        .scaled_add = scaled_add,
         .moving_average = moving_average,
         .column_sums = column_sums,
         .loss = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ELEMENT_LOSS) FUSEDNET_ROW_LOSSES(FUSEDNET_KERNEL)},

@@ -142,3 +142,78 @@ def optimizer_update(
 ) -> None: ...
 def squared_norm(x: Array, isa: str | None = None) -> float: ...
 def gather(src: Array, order: NDArray[np.int64] | None, out: Array, isa: str | None = None) -> None: ...
+def noise_forward(
+    x: Array,
+    out: Array,
+    noise: str,
+    params: Sequence[float],
+    seed: int,
+    stream: int,
+    first_row: int,
+    first_col: int,
+    width: int,
+    isa: str | None = None,
+) -> None: ...
+def noise_backward(
+    dy: Array,
+    out: Array,
+    noise: str,
+    params: Sequence[float],
+    seed: int,
+    stream: int,
+    first_row: int,
+    first_col: int,
+    width: int,
+    isa: str | None = None,
+) -> None: ...
+def uniform(
+    out: Array,
+    low: float,
+    high: float,
+    seed: int,
+    stream: int,
+    first_row: int,
+    first_col: int,
+    width: int,
+    isa: str | None = None,
+) -> None: ...
+def layernorm_forward(
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    out: Array,
+    mean: Array,
+    inverse: Array,
+    epsilon: float = 1e-3,
+    isa: str | None = None,
+) -> None: ...
+def layernorm_backward(
+    dy: Array, x: Array, gamma: Array | None, mean: Array, inverse: Array, out: Array, isa: str | None = None
+) -> None: ...
+def layernorm_gradients(
+    dy: Array,
+    x: Array,
+    mean: Array,
+    inverse: Array,
+    dgamma: Array | None,
+    dbeta: Array | None,
+    isa: str | None = None,
+) -> None: ...
+def maxout_forward(x: Array, out: Array, isa: str | None = None) -> None: ...
+def maxout_backward(dy: Array, x: Array, y: Array, out: Array, isa: str | None = None) -> None: ...
+def pool_forward(
+    x: Array,
+    rows: NDArray[np.int32],
+    cols: NDArray[np.int32],
+    out: Array,
+    argmax: NDArray[np.int32] | None,
+    height: int,
+    width: int,
+    channels: int,
+    isa: str | None = None,
+) -> None: ...
+def pool_backward(dy: Array, argmax: NDArray[np.int32], out: Array, isa: str | None = None) -> None: ...
+def fractional_pool_regions(
+    size: int, out_size: int, overlapping: bool, pseudo_random: bool, seed: int | None, stream: int
+) -> NDArray[np.int32]: ...
+def scaled_add(a: Array | None, b: Array, scale: Array | None, out: Array, isa: str | None = None) -> None: ...

@@ -4,8 +4,8 @@ Arrays are float32 or float64, one type in a call; matrices are (n, c): n sample
 where it is given (its columns contiguous), else to a new array. Inputs whose columns are not contiguous are copied
 first. `isa` forces one of the float32 tables ("baseline", "avx2", "avx512"); without it the widest is used.
 
-Beside the functions written here, each activation of the catalogue has `<name>_forward` and `<name>_backward`, and
-each optimizer `<name>_update`; `help(fusednet.ops.elu_forward)` shows formula and parameters.
+Beside the functions written here, each activation and each noise of the catalogue has `<name>_forward` and
+`<name>_backward`, and each optimizer `<name>_update`; `help(fusednet.ops.elu_forward)` shows formula and parameters.
 
     >>> import numpy as np
     >>> from fusednet import ops
@@ -23,6 +23,7 @@ from fusednet.ops._activations import (
     softmax_backward,
     softmax_forward,
 )
+from fusednet.ops._blocks import layer_norm_backward, layer_norm_forward, scaled_add
 from fusednet.ops._layers import (
     batchnorm_backward,
     batchnorm_forward,
@@ -36,6 +37,14 @@ from fusednet.ops._layers import (
     moving_average,
 )
 from fusednet.ops._losses import accuracy, loss
+from fusednet.ops._noise import noise_backward, noise_forward, uniform
+from fusednet.ops._pools import (
+    fractional_pool_regions,
+    max_pool_backward,
+    max_pool_forward,
+    maxout_backward,
+    maxout_forward,
+)
 from fusednet.ops._updates import (
     clip_by_global_norm,
     clip_by_norm,
@@ -61,16 +70,27 @@ __all__ = [
     "column_sums",
     "dense_backward",
     "dense_forward",
+    "fractional_pool_regions",
     "gather",
     "gemm",
     "global_norm",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "loss",
+    "max_pool_backward",
+    "max_pool_forward",
+    "maxout_backward",
+    "maxout_forward",
     "moving_average",
+    "noise_backward",
+    "noise_forward",
     "optimizer_update",
     "saves_output",
+    "scaled_add",
     "softmax_backward",
     "softmax_forward",
     "squared_norm",
+    "uniform",
 ]
 __all__.extend(_catalogue.FUNCTIONS)
 

@@ -1,4 +1,4 @@
-"""One function for each row of the catalogue: `elu_forward`, `elu_backward`, `adam_update`, ..."""
+"""One function for each row of the catalogue: `elu_forward`, `elu_backward`, `dropout_forward`, `adam_update`, ..."""
 
 from collections.abc import Callable
 from inspect import Parameter, Signature
@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fusednet import _native
 from fusednet.ops._activations import activation_backward, activation_forward
+from fusednet.ops._noise import noise_backward, noise_forward
 from fusednet.ops._updates import optimizer_update
 
 Array = NDArray[Any]
@@ -36,6 +37,23 @@ def _backward(row: dict[str, Any]) -> Callable[..., Array]:
     doc = f"The gradient of y = {row['formula']}; `saved` is {saved}. See `activation_backward`."
     return _named(
         function, f"{name}_backward", doc, _arguments("dy", "saved"), {**dict(row["params"]), "out": None, "isa": None}
+    )
+
+
+def _noise(row: dict[str, Any], direction: str) -> Callable[..., Array]:
+    name, kernel = row["name"], noise_forward if direction == "forward" else noise_backward
+    argument = "x" if direction == "forward" else "dy"
+
+    def function(value: ArrayLike, /, **options: Any) -> Array:
+        if "seed" not in options:
+            raise TypeError(f"[{name}_{direction}] expects a seed, an integer in [0, 2**64)")
+        return kernel(value, name, **options)
+
+    doc = f"{'y' if argument == 'x' else 'The gradient of y'} = {row['formula']}; see `noise_{direction}`."
+    position = {"seed": Parameter.empty, "stream": 0, "first_row": 0, "first_col": 0, "width": None}
+    listed = [Parameter(argument, Parameter.POSITIONAL_ONLY)]
+    return _named(
+        function, f"{name}_{direction}", doc, listed, {**dict(row["params"]), **position, "out": None, "isa": None}
     )
 
 
@@ -98,5 +116,8 @@ for _row in _native.activation_rows():
     if not _row["row"]:  # those over rows are written out, with their own argument names
         FUNCTIONS[f"{_row['name']}_forward"] = _forward(_row)
         FUNCTIONS[f"{_row['name']}_backward"] = _backward(_row)
+for _row in _native.noise_rows():
+    for _direction in ("forward", "backward"):
+        FUNCTIONS[f"{_row['name']}_{_direction}"] = _noise(_row, _direction)
 for _row in _native.optimizer_rows():
     FUNCTIONS[f"{_row['name']}_update"] = _update(_row)

@@ -1,0 +1,25 @@
+// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four words from a counter of 128
+// bits and a key of 64. Includes nothing: each instruction set has it inside its own namespace.
+#pragma once
+
+struct PhiloxBlock {
+    uint32_t word[4];
+};
+
+// counter = (c0, c1, stream), key = seed.
+[[gnu::always_inline]] inline PhiloxBlock philox_rounds(uint32_t c0, uint32_t c1, uint64_t stream,
+                                                        uint64_t seed) noexcept {
+    uint32_t c2 = uint32_t(stream), c3 = uint32_t(stream >> 32);
+    uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+        const uint64_t p0 = uint64_t(0xD2511F53u) * c0, p1 = uint64_t(0xCD9E8D57u) * c2;
+        const uint32_t n0 = uint32_t(p1 >> 32) ^ c1 ^ k0, n2 = uint32_t(p0 >> 32) ^ c3 ^ k1;
+        c1 = uint32_t(p1);
+        c3 = uint32_t(p0);
+        c0 = n0;
+        c2 = n2;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return {{c0, c1, c2, c3}};
+}
