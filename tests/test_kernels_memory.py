@@ -83,6 +83,16 @@ def touch(f, rows, cols, isa, at_end):
     for row in _native.optimizer_rows():
         hyper = [0.1, *(d for _, d in row["hyper"][1:])]
         call("optimizer_update", row["name"], vector[0], vector[1], vector[2 : 2 + len(row["slots"])], 1, hyper)
+        call(
+            "optimizer_update", row["name"], vector[0], vector[1], vector[2 : 2 + len(row["slots"])], 1, hyper,
+            decay=0.1, average=vector[5], average_momentum=0.9,
+        )  # fmt: skip
+    for row in _native.constraint_rows():
+        call("constrain", row["name"], matrix(), [d for _, d in row["params"]])
+    call("penalty", x, 0.1, 0.1)
+    call("penalty_gradient", x, dy, 0.1, 0.1)
+    call("accumulate", out, dy, 0.0)
+    call("accumulate", out, dy, 0.5)
     for source in (np.uint8, np.float32, np.float64):
         call("gather", fenced(np.ones((rows, cols)), source, at_end), np.arange(rows)[::-1].copy(), out)
     for k in (1, 5, 40):

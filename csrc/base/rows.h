@@ -34,18 +34,38 @@
 #define FUSEDNET_METRICS(ROW) \
     ROW(accuracy, accuracy, 2, 0, "threshold", "0.5", "share of samples whose largest output is the label's")
 
-// ROW(name, Struct, slots, slot names, hyper-parameter names after learning_rate, their defaults).
-#define FUSEDNET_OPTIMIZERS(ROW)                                                                           \
-    ROW(sgd, Sgd, 0, "", "", "")                                                                           \
-    ROW(sgd_momentum, SgdMomentum, 1, "momentum", "momentum", "0.9")                                       \
-    ROW(sgd_nesterov, SgdNesterov, 1, "momentum", "momentum", "0.9")                                       \
-    ROW(rmsprop, RmsProp, 1, "velocity", "rho,epsilon", "0.9,1e-7")                                        \
-    ROW(rmsprop_momentum, RmsPropMomentum, 2, "velocity,momentum", "rho,epsilon,momentum", "0.9,1e-7,0.9") \
-    ROW(adam, Adam, 2, "momentum,velocity", "beta_1,beta_2,epsilon", "0.9,0.999,1e-7")
+// ROW(name, Struct, slots, slot names, their first values, hyper-parameter names, their defaults). A first value is a
+// number or the name of a hyper-parameter.
+#define FUSEDNET_OPTIMIZERS(ROW)                                                                                    \
+    ROW(sgd, Sgd, 0, "", "", "learning_rate", "0.01")                                                               \
+    ROW(sgd_momentum, SgdMomentum, 1, "momentum", "0", "learning_rate,momentum", "0.01,0.9")                        \
+    ROW(sgd_nesterov, SgdNesterov, 1, "momentum", "0", "learning_rate,momentum", "0.01,0.9")                        \
+    ROW(adagrad, Adagrad, 1, "accumulated_square", "initial_accumulator_value",                                     \
+        "learning_rate,initial_accumulator_value,epsilon", "0.001,0.1,1e-7")                                        \
+    ROW(rmsprop, RmsProp, 1, "velocity", "0", "learning_rate,rho,epsilon", "0.001,0.9,1e-7")                        \
+    ROW(rmsprop_momentum, RmsPropMomentum, 2, "velocity,momentum", "0,0", "learning_rate,rho,epsilon,momentum",     \
+        "0.001,0.9,1e-7,0.9")                                                                                       \
+    ROW(rmsprop_centered, RmsPropCentered, 2, "velocity,average_gradient", "0,0", "learning_rate,rho,epsilon",      \
+        "0.001,0.9,1e-7")                                                                                           \
+    ROW(rmsprop_centered_momentum, RmsPropCenteredMomentum, 3, "velocity,average_gradient,momentum", "0,0,0",       \
+        "learning_rate,rho,epsilon,momentum", "0.001,0.9,1e-7,0.9")                                                 \
+    ROW(adam, Adam, 2, "momentum,velocity", "0,0", "learning_rate,beta_1,beta_2,epsilon", "0.001,0.9,0.999,1e-7")   \
+    ROW(amsgrad, AmsGrad, 3, "momentum,velocity,velocity_hat", "0,0,0", "learning_rate,beta_1,beta_2,epsilon",      \
+        "0.001,0.9,0.999,1e-7")                                                                                     \
+    ROW(nadam, Nadam, 2, "momentum,velocity", "0,0", "learning_rate,beta_1,beta_2,epsilon", "0.001,0.9,0.999,1e-7") \
+    ROW(adamax, Adamax, 2, "momentum,norm", "0,0", "learning_rate,beta_1,beta_2,epsilon", "0.001,0.9,0.999,1e-7")   \
+    ROW(adadelta, Adadelta, 2, "accumulated_grad,accumulated_delta_var", "0,0", "learning_rate,rho,epsilon",        \
+        "0.001,0.95,1e-7")                                                                                          \
+    ROW(lion, Lion, 1, "momentum", "0", "learning_rate,beta_1,beta_2", "0.001,0.9,0.99")
 
 // ROW(name, kernel, parameter names, their defaults, formula). What a parameter is projected on after an update; the
 // norm is that of a column.
-#define FUSEDNET_CONSTRAINTS(ROW) ROW(non_negative, non_negative, "", "", "max(w, 0)")
+#define FUSEDNET_CONSTRAINTS(ROW)                                                         \
+    ROW(non_negative, non_negative, "", "", "max(w, 0)")                                  \
+    ROW(max_norm, max_norm, "max_value", "2", "w * min(norm, max_value) / (norm + 1e-7)") \
+    ROW(unit_norm, unit_norm, "", "", "w / (norm + 1e-7)")                                \
+    ROW(min_max_norm, min_max_norm, "min_value,max_value,rate", "0,1,1",                  \
+        "w * (rate * clip(norm, min_value, max_value) + (1 - rate) * norm) / (norm + 1e-7)")
 
 // ROW(name, Struct, parameter names, their defaults, formula). Random layers; u is uniform on [0, 1), z is normal.
 #define FUSEDNET_NOISES(ROW)                                                                     \
@@ -54,5 +74,21 @@
     ROW(gaussian_noise, GaussianNoise, "stddev", "0.1", "x + stddev * z")                        \
     ROW(gaussian_dropout, GaussianDropout, "rate", "0.5", "x * (1 + sqrt(rate / (1 - rate)) * z)")
 
-// ROW(name, function, parameter names, formula). Learning rates by the number of updates done before, t.
-#define FUSEDNET_SCHEDULES(ROW) ROW(constant, constant, "learning_rate", "learning_rate")
+// ROW(name, function, parameter names, formula). Learning rates by the number of updates done before, t; flags are 0 or
+// 1. Dots stand for any number of values, the last ones one more than those before them.
+#define FUSEDNET_SCHEDULES(ROW)                                                                                    \
+    ROW(constant, constant, "learning_rate", "learning_rate")                                                      \
+    ROW(exponential_decay, exponential_decay, "initial_learning_rate,decay_steps,decay_rate,staircase",            \
+        "initial_learning_rate * decay_rate**(t / decay_steps)")                                                   \
+    ROW(inverse_time_decay, inverse_time_decay, "initial_learning_rate,decay_steps,decay_rate,staircase",          \
+        "initial_learning_rate / (1 + decay_rate * t / decay_steps)")                                              \
+    ROW(piecewise_constant_decay, piecewise_constant_decay, "boundaries...,values...",                             \
+        "values[number of boundaries below t]")                                                                    \
+    ROW(polynomial_decay, polynomial_decay, "initial_learning_rate,decay_steps,end_learning_rate,power,cycle",     \
+        "end_learning_rate + (initial_learning_rate - end_learning_rate) * (1 - t / decay_steps)**power")          \
+    ROW(cosine_decay, cosine_decay, "initial_learning_rate,decay_steps,alpha,warmup_target,warmup_steps",          \
+        "warmup_target * (alpha + (1 - alpha) * (1 + cos(pi * (t - warmup_steps) / decay_steps)) / 2)")            \
+    ROW(cosine_decay_restarts, cosine_decay_restarts, "initial_learning_rate,first_decay_steps,t_mul,m_mul,alpha", \
+        "initial_learning_rate * (alpha + (1 - alpha) * m_mul**i * (1 + cos(pi * share of cycle i)) / 2)")         \
+    ROW(one_cycle, one_cycle, "max_lr,total_steps,pct_start,linear,div_factor,final_div_factor",                   \
+        "max_lr / div_factor up to max_lr, then down to max_lr / div_factor / final_div_factor")

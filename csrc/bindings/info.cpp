@@ -1,6 +1,7 @@
 // What this build and machine offer, the catalogue's rows, threads and random numbers.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 
@@ -59,10 +60,10 @@ constexpr Row noise_catalogue[] = {FUSEDNET_NOISES(FUSEDNET_ROW)};
 #undef FUSEDNET_ROW
 
 struct OptimizerRow {
-    const char *name, *slots, *hyper, *values;
+    const char *name, *slots, *first_values, *hyper, *values;
 };
 constexpr OptimizerRow optimizer_catalogue[] = {
-#define FUSEDNET_ROW(name, Struct, count, slots, hyper, values) {#name, slots, hyper, values},
+#define FUSEDNET_ROW(name, Struct, count, slots, first, hyper, values) {#name, slots, first, hyper, values},
     FUSEDNET_OPTIMIZERS(FUSEDNET_ROW)
 #undef FUSEDNET_ROW
 };
@@ -132,12 +133,11 @@ py::list schedule_rows() {
 py::list optimizer_rows() {
     py::list list;
     for (const OptimizerRow& row : optimizer_catalogue) {
-        py::list hyper = params_of({row.name, row.hyper, row.values, ""});
-        hyper.insert(0, py::make_tuple("learning_rate", py::none()));
         py::dict d;
         d["name"] = row.name;
         d["slots"] = split(row.slots);
-        d["hyper"] = hyper;
+        d["first_values"] = split(row.first_values);
+        d["hyper"] = params_of({row.name, row.hyper, row.values, ""});
         list.append(d);
     }
     return list;
@@ -230,9 +230,21 @@ std::vector<std::string> optimizer_slots(Optimizer row) {
 }
 
 std::vector<std::string> optimizer_hyper(Optimizer row) {
-    std::vector<std::string> names = split(optimizer_catalogue[int(row)].hyper);
-    names.insert(names.begin(), "learning_rate");
-    return names;
+    return split(optimizer_catalogue[int(row)].hyper);
+}
+
+std::vector<double> optimizer_first_values(Optimizer row, const std::vector<double>& hyper) {
+    const auto names = optimizer_hyper(row);
+    std::vector<double> values;
+    for (const std::string& first : split(optimizer_catalogue[int(row)].first_values)) {
+        const auto named = std::find(names.begin(), names.end(), first);
+        values.push_back(named == names.end() ? std::strtod(first.c_str(), nullptr) : hyper[named - names.begin()]);
+    }
+    return values;
+}
+
+std::vector<std::string> schedule_params(Schedule row) {
+    return split(schedule_catalogue[int(row)].params);
 }
 
 void register_info(py::module_& m) {

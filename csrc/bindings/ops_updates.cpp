@@ -1,5 +1,6 @@
-// Parameter updates on NumPy arrays.
+// Parameter updates, constraints and penalties on NumPy arrays, and schedules.
 #include <cmath>
+
 #include "ops.h"
 #include "register.h"
 
@@ -25,7 +26,8 @@ std::vector<double> optimizer_scalars(const std::string& optimizer, int64_t step
 
 void optimizer_update(const std::string& optimizer, const py::array& w, const py::object& g,
                       const std::vector<py::array>& slots, int64_t step, const std::vector<double>& hyper, double scale,
-                      std::optional<double> clip_value, const Isa& isa) {
+                      std::optional<double> clip_value, const Isa& isa, double decay, const py::object& average,
+                      double average_momentum) {
     const char* op = "optimizer_update";
     const Optimizer row = row_of<Optimizer>(op, "optimizer", optimizer_names, optimizer);
     dispatch(op, "w", w, [&](auto zero) {
@@ -40,6 +42,9 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
         if (slots.size() != wanted)
             Argument{op, "slots"}.bad_value(std::to_string(wanted) + " arrays", std::to_string(slots.size()));
         for (size_t i = 0; i < slots.size(); ++i) args.slot[i] = vector<T>(op, "slots", slots[i], n, true);
+        args.decay = decay;
+        args.average = vector<T>(op, "average", average, n, true);
+        args.average_momentum = average_momentum;
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
         table.optimizer_update[int(row)](args);
@@ -54,14 +59,82 @@ double squared_norm(const py::array& x, const Isa& isa) {
     });
 }
 
+void constrain(const std::string& name, const py::array& w, const Values& values, const Isa& isa) {
+    const char* op = "constrain";
+    const Constraint row = row_of<Constraint>(op, "name", constraint_names, name);
+    const Params params = params_of(op, values);
+    dispatch(op, "w", w, [&](auto zero) {
+        using T = decltype(zero);
+        const ConstrainArgs<T> args{rows_of(w), cols_of(w), output<T>(op, "w", w), params};
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        table.constrain[int(row)](args);
+    });
+}
+
+double penalty(const py::array& w, double l1, double l2, const Isa& isa) {
+    return dispatch("penalty", "w", w, [&](auto zero) {
+        using T = decltype(zero);
+        const PenaltyValue<T> args{rows_of(w), cols_of(w), input<T>("penalty", "w", w), l1, l2};
+        return table_for<T>("penalty", isa).penalty_value(args);
+    });
+}
+
+double penalty_gradient(const py::array& w, const py::array& g, double l1, double l2, const Isa& isa) {
+    const char* op = "penalty_gradient";
+    return dispatch(op, "w", w, [&](auto zero) {
+        using T = decltype(zero);
+        const Index rows = rows_of(w), cols = cols_of(w);
+        const PenaltyGradient<T> args{rows, cols, input<T>(op, "w", w), output<T>(op, "g", g, rows, cols), l1, l2};
+        check_apart(op, "g", g, w, false);
+        return table_for<T>(op, isa).penalty_gradient(args);
+    });
+}
+
+double accumulate(const py::array& sum, const py::array& g, double scale, const Isa& isa) {
+    const char* op = "accumulate";
+    return dispatch(op, "sum", sum, [&](auto zero) {
+        using T = decltype(zero);
+        const Index rows = rows_of(sum), cols = cols_of(sum);
+        const AccumulateArgs<T> args{rows, cols, output<T>(op, "sum", sum), output<T>(op, "g", g, rows, cols), scale};
+        check_apart(op, "sum", sum, g, false);
+        return table_for<T>(op, isa).accumulate(args);
+    });
+}
+
+double value_of_schedule(const std::string& name, const Values& params, double step) {
+    const char* op = "schedule_value";
+    const Schedule schedule = checked_schedule(op, name, params);
+    if (!(step >= 0) || std::isinf(step))
+        Argument{op, "step"}.bad_value("a finite number of at least 0", std::string(py::str(py::float_(step))));
+    return schedule_value(schedule, step, params.data(), int(params.size()));
+}
+
 }  // namespace
+
+Schedule checked_schedule(const char* op, const std::string& name, const std::vector<double>& params) {
+    const Schedule schedule = row_of<Schedule>(op, "schedule", schedule_names, name);
+    const auto wanted = schedule_params(schedule);
+    const bool any = wanted.back().ends_with("...");  // n numbers and n + 1 more
+    if (any ? params.size() % 2 == 0 : params.size() != wanted.size())
+        Argument{op, "params"}.bad_value(
+            (any ? "an odd number of" : std::to_string(wanted.size())) + " values for " + name,
+            std::to_string(params.size()));
+    return schedule;
+}
 
 void register_ops_updates(py::module_& m) {
     using py::arg;
     const auto none = py::none();
     m.def("optimizer_scalars", &optimizer_scalars, arg("optimizer"), arg("step"), arg("hyper"));
     m.def("optimizer_update", &optimizer_update, arg("optimizer"), arg("w"), arg("g"), arg("slots"), arg("step"),
-          arg("hyper"), arg("scale") = 1.0, arg("clip_value") = none, arg("isa") = none);
+          arg("hyper"), arg("scale") = 1.0, arg("clip_value") = none, arg("isa") = none, arg("decay") = 0.0,
+          arg("average") = none, arg("average_momentum") = 0.0);
+    m.def("constrain", &constrain, arg("name"), arg("w"), arg("params") = Values{}, arg("isa") = none);
+    m.def("penalty", &penalty, arg("w"), arg("l1"), arg("l2"), arg("isa") = none);
+    m.def("penalty_gradient", &penalty_gradient, arg("w"), arg("g"), arg("l1"), arg("l2"), arg("isa") = none);
+    m.def("accumulate", &accumulate, arg("sum"), arg("g"), arg("scale"), arg("isa") = none);
+    m.def("schedule_value", &value_of_schedule, arg("name"), arg("params"), arg("step"));
     m.def("squared_norm", &squared_norm, arg("x"), arg("isa") = none);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "../base/schedules.h"
 #include "../base/table.h"
 
 namespace fusednet::bindings {
@@ -26,5 +27,11 @@ MetricSums metric_sums(Metric row);
 // The row's slots and hyper-parameters (learning rate first), in order.
 std::vector<std::string> optimizer_slots(Optimizer row);
 std::vector<std::string> optimizer_hyper(Optimizer row);
+// What the row's slots hold before the first step; hyper as long as the row wants it.
+std::vector<double> optimizer_first_values(Optimizer row, const std::vector<double>& hyper);
+
+std::vector<std::string> schedule_params(Schedule row);
+// The schedule of that name, for which the number of parameters is right.
+Schedule checked_schedule(const char* op, const std::string& name, const std::vector<double>& params);
 
 }  // namespace fusednet::bindings

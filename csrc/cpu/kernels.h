@@ -14,6 +14,7 @@
 #include "kernels_elementwise.h"
 
 #include "kernels_batchnorm.h"
+#include "kernels_constraints.h"
 #include "kernels_data.h"
 #include "kernels_layernorm.h"
 #include "kernels_loss.h"
@@ -65,6 +66,10 @@ constexpr Table<T> make_table(const char* name) noexcept {
         .loss = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ELEMENT_LOSS) FUSEDNET_ROW_LOSSES(FUSEDNET_KERNEL)},
         .metric = {FUSEDNET_METRICS(FUSEDNET_KERNEL)},
         .optimizer_update = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATE)},
+        .constrain = {FUSEDNET_CONSTRAINTS(FUSEDNET_KERNEL)},
+        .penalty_value = penalty_value,
+        .penalty_gradient = penalty_gradient,
+        .accumulate = accumulate,
         .squared_norm = squared_norm,
         .gather = {gather<uint8_t>, gather<float>, gather<double>},
         .first_nonfinite_row = first_nonfinite_row,

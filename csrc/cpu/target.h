@@ -2,6 +2,7 @@
 // inline function of theirs, compiled here for a newer CPU, could become the copy that the whole module links.
 #pragma once
 
+#include "../base/nadam.h"
 #include "../base/table.h"
 
 #define FUSEDNET_MEMBER inline __attribute__((always_inline))

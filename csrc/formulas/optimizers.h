@@ -2,6 +2,12 @@
 // and once a step, what update() needs from the step's number t (from 1) and the hyper-parameters (learning rate
 // first).
 
+// 1, -1, or x itself at 0 and NaN.
+template <class V>
+V signum(V x) {
+    return select(x > V(0), V(1), select(x < V(0), V(-1), x));
+}
+
 template <class V>
 struct Sgd {
     static constexpr int slots = 0;
@@ -41,6 +47,22 @@ struct SgdNesterov {
     static void scalars(double t, const double* hyper, double* s) { SgdMomentum<V>::scalars(t, hyper, s); }
 };
 
+// a = a + g^2; w -= lr g / sqrt(a + epsilon). a starts at hyper[1].
+template <class V>
+struct Adagrad {
+    static constexpr int slots = 1;
+    V rate, epsilon;
+    explicit Adagrad(const double* s) : rate(s[0]), epsilon(s[1]) {}
+    void update(V& w, V g, V* slot) const {
+        slot[0] = slot[0] + g * g;
+        w = w - rate * g / sqrt(slot[0] + epsilon);
+    }
+    static void scalars(double, const double* hyper, double* s) {
+        s[0] = hyper[0];
+        s[1] = hyper[2];
+    }
+};
+
 // v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v + epsilon)
 template <class V>
 struct RmsProp {
@@ -77,6 +99,51 @@ struct RmsPropMomentum {
     }
 };
 
+// a = rho a + (1 - rho) g; w -= lr g / sqrt(v - a^2 + epsilon). The difference is a variance: what rounding takes below
+// zero is zero.
+template <class V>
+struct RmsPropCentered {
+    static constexpr int slots = 2;
+    RmsProp<V> rmsprop;
+    explicit RmsPropCentered(const double* s) : rmsprop(s) {}
+    V step(V g, V& v, V& a) const {
+        v = rmsprop.rho * v + rmsprop.one_minus_rho * (g * g);
+        a = rmsprop.rho * a + rmsprop.one_minus_rho * g;
+        return rmsprop.rate * g / sqrt(max(V(0), v - a * a) + rmsprop.epsilon);
+    }
+    void update(V& w, V g, V* slot) const { w = w - step(g, slot[0], slot[1]); }
+    static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
+};
+
+template <class V>
+struct RmsPropCenteredMomentum {
+    static constexpr int slots = 3;
+    RmsPropCentered<V> centered;
+    V mu;
+    explicit RmsPropCenteredMomentum(const double* s) : centered(s), mu(s[4]) {}
+    void update(V& w, V g, V* slot) const {
+        slot[2] = mu * slot[2] + centered.step(g, slot[0], slot[1]);
+        w = w - slot[2];
+    }
+    static void scalars(double t, const double* hyper, double* s) { RmsPropMomentum<V>::scalars(t, hyper, s); }
+};
+
+// a = rho a + (1 - rho) g^2; step = g sqrt(d + epsilon) / sqrt(a + epsilon); d = rho d + (1 - rho) step^2;
+// w -= lr step
+template <class V>
+struct Adadelta {
+    static constexpr int slots = 2;
+    V rate, rho, one_minus_rho, epsilon;
+    explicit Adadelta(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
+    void update(V& w, V g, V* slot) const {
+        slot[0] = rho * slot[0] + one_minus_rho * (g * g);
+        const V step = sqrt(slot[1] + epsilon) * g / sqrt(slot[0] + epsilon);
+        slot[1] = rho * slot[1] + one_minus_rho * (step * step);
+        w = w - rate * step;
+    }
+    static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
+};
+
 // Kingma & Ba 2015, end of section 2: the bias corrections are in alpha, epsilon is added to the uncorrected root.
 template <class V>
 struct Adam {
@@ -93,5 +160,87 @@ struct Adam {
         s[1] = 1 - hyper[1];
         s[2] = 1 - hyper[2];
         s[3] = hyper[3];
+    }
+};
+
+// Reddi et al. 2018, algorithm 2, as Keras has it: the largest v so far is the uncorrected one.
+template <class V>
+struct AmsGrad {
+    static constexpr int slots = 3;
+    Adam<V> adam;
+    explicit AmsGrad(const double* s) : adam(s) {}
+    void update(V& w, V g, V* slot) const {
+        slot[0] = slot[0] + (g - slot[0]) * adam.one_minus_beta_1;
+        slot[1] = slot[1] + (g * g - slot[1]) * adam.one_minus_beta_2;
+        slot[2] = max(slot[2], slot[1]);
+        w = w - adam.alpha * slot[0] / (sqrt(slot[2]) + adam.epsilon);
+    }
+    static void scalars(double t, const double* hyper, double* s) { Adam<V>::scalars(t, hyper, s); }
+};
+
+// Dozat 2016, algorithm 2. With u_t = beta_1 (1 - 0.96^t / 2) and U_t = u_1 ... u_t,
+// w -= lr (u_t+1 m / (1 - U_t+1) + (1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon). Both sides of the
+// fraction are multiplied by sqrt(1 - beta_2^t).
+template <class V>
+struct Nadam {
+    static constexpr int slots = 2;
+    V of_momentum, of_gradient, one_minus_beta_1, one_minus_beta_2, epsilon;
+    explicit Nadam(const double* s)
+        : of_momentum(s[0]), of_gradient(s[1]), one_minus_beta_1(s[2]), one_minus_beta_2(s[3]), epsilon(s[4]) {}
+    void update(V& w, V g, V* slot) const {
+        slot[0] = slot[0] + (g - slot[0]) * one_minus_beta_1;
+        slot[1] = slot[1] + (g * g - slot[1]) * one_minus_beta_2;
+        w = w - (of_momentum * slot[0] + of_gradient * g) / (sqrt(slot[1]) + epsilon);
+    }
+    static void scalars(double t, const double* hyper, double* s) {
+        const double correction = __builtin_sqrt(1 - __builtin_pow(hyper[2], t));
+        const double now = hyper[1] * (1 - 0.5 * __builtin_pow(0.96, t));
+        const double next = hyper[1] * (1 - 0.5 * __builtin_pow(0.96, t + 1));
+        const double product = __builtin_pow(hyper[1], t) * nadam_products.at(t);
+        s[0] = hyper[0] * correction * next / (1 - product * next);
+        s[1] = hyper[0] * correction * (1 - now) / (1 - product);
+        s[2] = 1 - hyper[1];
+        s[3] = 1 - hyper[2];
+        s[4] = hyper[3] * correction;
+    }
+};
+
+// Kingma & Ba 2015, algorithm 2, with Keras's epsilon beside the norm: u = max(beta_2 u, |g|);
+// w -= lr / (1 - beta_1^t) m / (u + epsilon)
+template <class V>
+struct Adamax {
+    static constexpr int slots = 2;
+    V alpha, one_minus_beta_1, beta_2, epsilon;
+    explicit Adamax(const double* s) : alpha(s[0]), one_minus_beta_1(s[1]), beta_2(s[2]), epsilon(s[3]) {}
+    void update(V& w, V g, V* slot) const {
+        slot[0] = slot[0] + (g - slot[0]) * one_minus_beta_1;
+        slot[1] = max(beta_2 * slot[1], abs(g));
+        w = w - alpha * slot[0] / (slot[1] + epsilon);
+    }
+    static void scalars(double t, const double* hyper, double* s) {
+        s[0] = hyper[0] / (1 - __builtin_pow(hyper[1], t));
+        s[1] = 1 - hyper[1];
+        s[2] = hyper[2];
+        s[3] = hyper[3];
+    }
+};
+
+// Chen et al. 2023, algorithm 2: w -= lr sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g
+template <class V>
+struct Lion {
+    static constexpr int slots = 1;
+    V rate, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2;
+    explicit Lion(const double* s)
+        : rate(s[0]), beta_1(s[1]), one_minus_beta_1(s[2]), beta_2(s[3]), one_minus_beta_2(s[4]) {}
+    void update(V& w, V g, V* slot) const {
+        w = w - rate * signum(beta_1 * slot[0] + one_minus_beta_1 * g);
+        slot[0] = beta_2 * slot[0] + one_minus_beta_2 * g;
+    }
+    static void scalars(double, const double* hyper, double* s) {
+        s[0] = hyper[0];
+        s[1] = hyper[1];
+        s[2] = 1 - hyper[1];
+        s[3] = hyper[2];
+        s[4] = 1 - hyper[2];
     }
 };
