@@ -134,7 +134,7 @@ def test_a_factor_of_zero_asks_nothing(backend):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_accumulation(backend, shape):
-    """Three batches: two are added, the third ends the sum and leaves their mean."""
+    """Three batches: two are added, the third leaves the mean of all; the sum is kept for a step that is refused."""
     batches = [matrix(*shape, seed=k) for k in range(3)]
     total = Guarded(shape, backend.dtype, np.zeros(shape), offset=3, pad=2)
     for number, batch in enumerate(batches):
@@ -147,7 +147,7 @@ def test_accumulation(backend, shape):
         exact = (g.check().astype(np.float64) ** 2).sum()
         assert_close(norm, exact, 1e-13 * exact)
     assert_close(g.check(), sum(batches) / 3, 3 * backend.eps * sum(np.abs(b) for b in batches))
-    np.testing.assert_array_equal(total.check(), np.zeros(shape))
+    assert_close(total.check(), sum(batches[:2]), 2 * backend.eps * sum(np.abs(b) for b in batches))
 
 
 @pytest.mark.parametrize(

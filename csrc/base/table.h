@@ -299,8 +299,8 @@ struct PenaltyGradient {
     double l1, l2;
 };
 
-// Gradient accumulation. sum += g; or, at the end of it, g = (sum + g) * scale and sum = 0. Returns the squared norm
-// of g.
+// Gradient accumulation. sum += g; or, at the end of it, g = (sum + g) * scale, and sum stays until the update has been
+// done. Returns the squared norm of g.
 template <class T>
 struct AccumulateArgs {
     Index rows, cols;

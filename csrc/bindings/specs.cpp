@@ -230,7 +230,6 @@ OptimizerSpec optimizer_spec(const py::dict& d) {
     spec.global_clip_norm = get(d, "global_clipnorm", OptimizerSpec::none);
     spec.slot_names = optimizer_slots(spec.kind);
     spec.slots = int(spec.slot_names.size());
-    spec.slot_values.assign(spec.slot_names.size(), 0.0);
     spec.weight_decay = get(d, "weight_decay", 0.0);
     spec.undecayed = get(d, "weight_decay_excluded", std::vector<std::string>{});
     const auto momentum = get(d, "ema_momentum", std::optional<double>{});
@@ -243,13 +242,14 @@ OptimizerSpec optimizer_spec(const py::dict& d) {
     if (d.contains("schedule") && !d["schedule"].is_none()) {
         const auto schedule = d["schedule"].cast<py::dict>();
         spec.scheduled = true;
-        spec.schedule = row_of<Schedule>("Plan", "schedule", schedule_names, schedule["name"].cast<std::string>());
         spec.schedule_params = schedule["params"].cast<std::vector<double>>();
+        spec.schedule = checked_schedule("Plan", schedule["name"].cast<std::string>(), spec.schedule_params);
     }
     const size_t wanted = optimizer_hyper(spec.kind).size();
     if (spec.hyper.size() != wanted)
         Argument{"Plan", "hyper"}.bad_value(std::to_string(wanted) + " values for " + name,
                                             std::to_string(spec.hyper.size()));
+    spec.slot_values = optimizer_first_values(spec.kind, spec.hyper);
     return spec;
 }
 

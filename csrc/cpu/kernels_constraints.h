@@ -83,7 +83,7 @@ inline double penalty_gradient(const PenaltyGradient<T>& a) noexcept {
     return squares.total();
 }
 
-// Adds to the sum, or ends it.
+// Adds to the sum, or takes the mean with it.
 template <bool end>
 FUSEDNET_INLINE double accumulate_pass(const AccumulateArgs<T>& a) {
     const V scale(a.scale);
@@ -98,8 +98,9 @@ FUSEDNET_INLINE double accumulate_pass(const AccumulateArgs<T>& a) {
             if constexpr (end) {
                 x = total * scale;
                 store(g + j, x, part);
+            } else {
+                store(sum + j, total, part);
             }
-            store(sum + j, end ? V(0) : total, part);
             squares.add_square(x);
         });
     }

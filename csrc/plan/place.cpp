@@ -211,7 +211,10 @@ Value<T> Plan<T>::place_pool(const LayerSpec& layer, Value<T> x, Steps& backward
     regions->row_end = arena_.template take<int32_t>(spec.out_height, Use::scratch);
     regions->col_begin = arena_.template take<int32_t>(spec.out_width, Use::scratch);
     regions->col_end = arena_.template take<int32_t>(spec.out_width, Use::scratch);
-    if (spec.fractional) regions->layer = random_layers_++;
+    if (spec.fractional) {  // a number for each axis
+        regions->layer = random_layers_;
+        random_layers_ += 2;
+    }
     append<PoolRegionsStep<T>>(forward_, table_, "pool_regions " + layer.name, regions);
     append<PoolForwardStep<T>>(forward_, table_, "pool_forward " + layer.name, cols, x.data, y.data, argmax, regions);
     if (differentiates())

@@ -206,11 +206,8 @@ struct PoolRegionsStep final : Step<T> {
         const PoolRegions& r = *regions;
         const PoolSpec& spec = r.spec;
         if (spec.fractional) {
-            const Draw rows = draw_of(b, r.layer, 0, 0, 0);
-            fractional_regions(spec.height, spec.out_height, spec.overlapping, spec.pseudo_random, rows.seed,
-                               rows.stream, 0, b.training, r.row_begin, r.row_end);
-            fractional_regions(spec.width, spec.out_width, spec.overlapping, spec.pseudo_random, rows.seed, rows.stream,
-                               1, b.training, r.col_begin, r.col_end);
+            axis(b, r.layer, spec.height, spec.out_height, r.row_begin, r.row_end);
+            axis(b, r.layer + 1, spec.width, spec.out_width, r.col_begin, r.col_end);
             return;
         }
         for (Index i = 0; i < spec.out_height; ++i) {
@@ -221,6 +218,17 @@ struct PoolRegionsStep final : Step<T> {
             r.col_begin[j] = spec.col_begin[size_t(j)];
             r.col_end[j] = spec.col_end[size_t(j)];
         }
+    }
+
+private:
+    void axis(const Batch& b, uint64_t layer, Index size, Index out, int32_t* begin, int32_t* end) const noexcept {
+        const PoolSpec& spec = regions->spec;
+        const Draw draw = draw_of(b, layer, 0, 0, 0);
+        if (b.training)
+            pool_regions(int32_t(size), int32_t(out), spec.overlapping, spec.pseudo_random, draw.seed, draw.stream,
+                         begin, end);
+        else
+            inference_pool_regions(int32_t(size), int32_t(out), spec.overlapping, begin, end);
     }
 };
 
