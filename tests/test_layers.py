@@ -278,6 +278,23 @@ def test_the_shape_is_told_in_a_model():
     assert [layer.output_shape for layer in model.layers[:2]] == [(None, 3, 4), (None, 3, 4)]
 
 
+def test_layers_are_told_of_the_arrays_of_a_file(tmp_path, monkeypatch):
+    model = fusednet.Sequential([Flatten(input_shape=[1, 3], name="f"), Dense(2, name="d")], seed=1)
+    model.save(tmp_path / "model")
+    told = {}
+    monkeypatch.setattr(Dense, "restore", lambda self, shape, arrays: told.update({self.name: (shape, arrays)}))
+    fusednet.load_model(tmp_path / "model")
+    ((shape, arrays),) = told.values()
+    assert (shape, list(arrays)) == ((3,), ["kernel", "bias"])
+    np.testing.assert_array_equal(arrays["kernel"], model.get_weights()[0])
+
+
+def test_the_shape_of_a_dense_layer_s_input():
+    assert Dense(3, input_dim=5).input_shape == (5,)
+    assert Dense(3, input_shape=[5]).input_shape == (5,)
+    assert Dense(3).input_shape is None
+
+
 def test_a_trained_model_keeps_its_arrays_when_a_layer_is_frozen():
     model = fusednet.Sequential([Dense(2, kernel_regularizer="l2", input_shape=[3], name="d")], seed=1)
     before = model.get_weights()

@@ -72,6 +72,8 @@ def test_a_model_tells_shapes_counts_and_names(capsys):
     for name in ("a", "c", "inner", "r"):
         with pytest.raises(ValueError, match=f"different names, got '{name}' twice"):
             model.add(Dense(2, name=name))
+    with pytest.raises(ValueError, match="different names, got 'd' twice"):
+        model.add(Residual([Dense(2, name="d")], name="new"))
     assert len(model.layers) == 2
 
 
@@ -91,6 +93,9 @@ def test_arrays_are_named_after_the_layers_inside():
     assert found == {
         "a/kernel": (4, 8), "a/bias": (8,), "d/kernel": (8, 4), "d/bias": (4,), "c/kernel": (4, 4), "c/bias": (4,),
     }  # fmt: skip
+    assert [variable.name for variable in model.get_layer("r").weights] == list(found)
+    model.get_layer("r").trainable = False
+    assert model.trainable_weights == []
 
 
 def test_the_shape_of_the_first_layer_inside_is_the_block_s():

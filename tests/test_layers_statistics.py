@@ -154,6 +154,15 @@ def test_adapt_after_the_layer_was_added():
     np.testing.assert_allclose(spec.initializer.draw(spec.shape, 0, 0), X.mean(axis=0))
 
 
+def test_freezing_keeps_the_statistics():
+    layer = Normalization(name="n", input_shape=[3])
+    model = fusednet.Sequential([layer])
+    layer.adapt(X)
+    model.get_layer("n").trainable = False
+    spec = model._engine.tensors()[0].spec
+    np.testing.assert_allclose(spec.initializer.draw(spec.shape, 0, 0), X.mean(axis=0))
+
+
 def test_without_adapt():
     for layer in (Normalization(name="n"), Whitening(name="n")):
         for use in (layer.validate, lambda layer=layer: arrays(layer, (3,))):
@@ -175,8 +184,12 @@ def test_a_configuration_says_adapted_and_a_file_brings_the_arrays(kind):
     with pytest.raises(RuntimeError, match="no model has taken"):
         again.adapt(X)
     again.restore((3,), {role: values.astype(np.float32) for role, values in arrays(layer, (3,)).items()})
+    with pytest.raises(RuntimeError, match="no model has taken"):
+        again.adapt(X)
     for role, values in arrays(layer, (3,)).items():
         np.testing.assert_array_equal(arrays(again, (3,))[role], values.astype(np.float32))
+    again.restore((3,), {})
+    assert arrays(again, (3,))
     kind.from_config(kind(name="n").get_config()).adapt(X)
 
 

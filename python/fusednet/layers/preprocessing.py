@@ -47,6 +47,7 @@ class Normalization(Adapted):
         axis: int | Sequence[int] | None = -1,
         mean: ArrayLike | None = None,
         variance: ArrayLike | None = None,
+        *,
         scale: bool = True,
         **options: Any,
     ) -> None:
