@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fusednet
-from fusednet import _native, activations, layers, regularizers
+from fusednet import _native, activations, initializers, layers, regularizers
 from fusednet._layer import natives
 from fusednet.layers import (
     BatchNormalization,
@@ -118,6 +118,16 @@ def test_a_learned_slope_is_an_array_of_the_dense_layer(name):
     *_, alpha = Dense(3, name).weight_specs((5,))
     assert (alpha.role, alpha.shape, alpha.trainable) == ("alpha", (3,), True)
     np.testing.assert_array_equal(alpha.initializer.draw((3,), 0, 0), np.zeros(3))
+
+
+@pytest.mark.parametrize("given", [{"shared": True}, {"alpha_initializer": initializers.Ones()}])
+def test_slopes_of_another_kind_belong_to_a_layer_of_their_own(given):
+    slopes = layers.Activation("relu", name="p")
+    vars(slopes).update(given)
+    with pytest.raises(ValueError, match=r"\[Dense\] activation expects slopes .* put \[Activation 'p'\]"):
+        Dense(3, slopes)
+    vars(slopes).update(shared=False, alpha_initializer=initializers.Zeros())
+    assert Dense(3, slopes).activation == activations.relu
 
 
 def test_what_the_plan_reads_of_a_dense_layer():
