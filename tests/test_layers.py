@@ -84,7 +84,7 @@ def test_descriptions_cannot_be_changed(case):
     layer = MADE[case]()
     with pytest.raises(AttributeError, match=r"\[\w+ 'x'\] is a description"):
         layer.name = "y"
-    for role in ("kernel", "alpha", "weights"):
+    for role in ("kernel", "alpha", "mean", "weights"):
         with pytest.raises(AttributeError, match="holds no arrays"):
             getattr(layer, role)
 

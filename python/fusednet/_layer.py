@@ -14,7 +14,10 @@ from fusednet.initializers import Initializer
 
 Shape = tuple[int, ...]
 Native = dict[str, Any] | list[dict[str, Any]] | None
-_ARRAYS = ("get_weights", "set_weights", "weights", "variables", "kernel", "bias", "gamma", "beta", "alpha")
+_ARRAYS = (
+    *("get_weights", "set_weights", "weights", "variables", "kernel", "bias", "alpha"),
+    *("gamma", "beta", "moving_mean", "moving_variance", "mean", "variance"),
+)
 _L = TypeVar("_L", bound="Layer")
 
 
