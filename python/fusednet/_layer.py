@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from numpy.typing import NDArray
+
 from fusednet import _names, constraints, initializers, regularizers
 from fusednet.activations import ActivationFunction
 from fusednet.initializers import Initializer
 
 Shape = tuple[int, ...]
 Native = dict[str, Any] | list[dict[str, Any]] | None
-_ARRAYS = ("get_weights", "set_weights", "weights", "variables", "kernel", "bias", "gamma", "beta", "alpha")
+_ARRAYS = (
+    *("get_weights", "set_weights", "weights", "variables", "kernel", "bias", "alpha"),
+    *("gamma", "beta", "moving_mean", "moving_variance", "mean", "variance"),
+)
 _L = TypeVar("_L", bound="Layer")
 
 
@@ -87,6 +92,9 @@ class Layer:
 
     def validate(self) -> None:
         """Raises ValueError if the layer cannot be used yet."""
+
+    def restore(self, shape: Shape, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Told of the layer's arrays by role, for an input of this shape, when a model file has been read."""
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, ready for JSON."""
@@ -226,7 +234,7 @@ def number(owner: str, argument: str, value: object, wanted: str, valid: Callabl
         if isinstance(value, (bool, str, bytes)):
             raise TypeError
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"[{owner}] {argument} expects {wanted}, got {value!r}") from None
     if not valid(number):
         raise ValueError(f"[{owner}] {argument} expects {wanted}, got {value!r}")

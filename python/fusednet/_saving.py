@@ -212,6 +212,9 @@ def _restore(model: "Sequential", config: Mapping[str, Any], arrays: Mapping[str
     plan = engine.plan_without_drawing()
     for name, values in arrays.items():
         plan.set(name, values)
+    for layer, before, _ in engine.shapes():
+        for leaf, shape in layer.leaves(before):
+            leaf.restore(shape, {spec.role: arrays[f"{leaf.name}/{spec.role}"] for spec in leaf.weight_specs(shape)})
     for counter in _COUNTERS:
         setattr(plan, counter, config["state"][counter])
     engine.epochs = config["state"]["epochs"]

@@ -10,8 +10,9 @@ class L1L2:
     """l1 * sum |w| + l2 * sum w**2."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        if not (l1 >= 0.0 and l2 >= 0.0):
-            raise ValueError(f"[{type(self).__name__}] l1, l2 expect numbers of at least 0, got {l1!r}, {l2!r}")
+        for key, value in (("l1", l1), ("l2", l2)):
+            if not value >= 0.0:
+                raise ValueError(f"[{type(self).__name__}] {key} expects a number of at least 0, got {value!r}")
         self.l1, self.l2 = float(l1), float(l2)
 
     def native(self) -> list[float]:

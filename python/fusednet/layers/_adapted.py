@@ -38,11 +38,11 @@ class Adapted(Layer):
         """Whether the layer has its statistics."""
         return bool(self._statistics.arrays) or self._statistics.restored
 
-    def adapt(self, x: ArrayLike) -> None:
+    def adapt(self, data: ArrayLike) -> None:
         """Take the statistics of these samples, of the training part of the data and no other.
 
         Args:
-            x: (n, ...), two rows or more, of any real type; what is computed is float64.
+            data: (n, ...), two rows or more, of any real type; what is computed is float64.
 
         A second call replaces the first one's statistics, until a model has taken them for its first weights.
 
@@ -59,24 +59,30 @@ class Adapted(Layer):
                 f"model.get_layer({self.name!r}).set_weights, or make a new layer"
             )
         owner = self.label[1:-1]
-        array = _checks.as_array(owner, "x", x)
+        array = _checks.as_array(owner, "data", data)
         if array.ndim < 2:
-            raise ValueError(f"{self.label} x expects shape (n, ...), got {array.shape}")
+            raise ValueError(f"{self.label} data expects shape (n, ...), got {array.shape}")
         shape = array.shape[1:] if self.input_shape is None else self.input_shape
-        rows = _checks.inputs(owner, "x", array, shape, "float64")
+        rows = _checks.inputs(owner, "data", array, shape, "float64")
         if rows.shape[0] < 2:
-            raise ValueError(f"{self.label} x expects at least two rows to take statistics from, got one")
+            raise ValueError(f"{self.label} data expects at least two rows to take statistics from, got one")
         self._fits(shape)
         with np.errstate(over="ignore", invalid="ignore"):
             arrays = self._measure(rows, shape)
         for role, values in arrays.items():
             if not np.isfinite(values).all():
-                raise ValueError(f"{self.label} x expects values whose {role} float64 holds, got an infinite one")
+                raise ValueError(f"{self.label} data expects values whose {role} float64 holds, got an infinite one")
         self._statistics.arrays, self._statistics.shape = arrays, shape
 
     def validate(self) -> None:
         if not self.adapted:
-            raise ValueError(f"{self.label} expects adapt(x) with the training data before it is used")
+            raise ValueError(f"{self.label} expects adapt(data) with the training data before it is used")
+
+    def restore(self, shape: Shape, arrays: Mapping[str, NDArray[Any]]) -> None:
+        found = self._statistics
+        if found.restored:
+            found.arrays = {role: values.astype(np.float64) for role, values in arrays.items()}
+            found.shape, found.restored, found.taken = shape, False, True
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "adapted": self.adapted}
@@ -106,8 +112,8 @@ class Adapted(Layer):
         self.validate()
         if not self._statistics.arrays:
             raise ValueError(
-                f"{self.label} expects adapt(x): it was made from a configuration, and its statistics are in the model "
-                "that this describes"
+                f"{self.label} expects the model that its configuration comes from, which holds its statistics; "
+                "load that model, or adapt a new layer"
             )
         self._statistics.taken = True
         return self._statistics.arrays[role]

@@ -26,9 +26,6 @@ def Input(shape: Sequence[int] | int, *, name: str | None = None) -> InputLayer:
 class Flatten(Layer):
     """Makes one row of each sample: (n, 28, 28) becomes (n, 784)."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
 

@@ -25,7 +25,7 @@ class Dense(Layer):
         name, trainable, input_shape, learning_rate_multiplier: see `Layer`.
 
     x is (n, k), W is (k, units), b is (units,), y is (n, units). An activation whose slope is learned adds `alpha`
-    (units,), or (1,) if it is shared, which starts at 0.
+    (units,), which starts at 0.
 
     Raises:
         ValueError, TypeError: for an argument outside its domain, naming the known values.
@@ -63,7 +63,7 @@ class Dense(Layer):
         owner = self._owner(options)
         values = {
             "units": checked_size(owner, "units", units),
-            "activation": activations.get(activation, owner),
+            "activation": _function(owner, activation),
             "use_bias": bool(use_bias),
             **parsed(
                 owner,
@@ -93,8 +93,7 @@ class Dense(Layer):
         if self.use_bias:
             specs.append(WeightSpec("bias", (columns,), self.trainable, vars(self)["bias_initializer"]))
         if getattr(self.activation, "slope", "none") == "learned":
-            slopes = 1 if self.activation.native().get("shared") else self.units
-            specs.append(WeightSpec("alpha", (slopes,), self.trainable, _ZEROS))
+            specs.append(WeightSpec("alpha", (self.units,), self.trainable, _ZEROS))
         return specs
 
     def native(self, shape: Shape) -> dict[str, Any]:
@@ -188,3 +187,16 @@ class Maxout(Dense):
 
     def _pieces(self) -> int:
         return self.pieces
+
+
+def _function(owner: str, activation: object) -> ActivationFunction:
+    """The function of an activation argument; of a layer with slopes to learn nothing else can be taken over."""
+    function = activations.get(activation, owner)
+    if isinstance(activation, Layer):
+        given = vars(activation)
+        if given.get("shared") or given.get("alpha_initializer", _ZEROS) != _ZEROS:
+            raise ValueError(
+                f"[{owner}] activation expects slopes that start at 0, one a unit; put {activation.label}, whose are "
+                "others, behind this layer"
+            )
+    return function

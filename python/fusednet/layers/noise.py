@@ -49,6 +49,7 @@ def make(row: dict[str, Any]) -> type[Noise]:
         Layer.__init__(self, **options)
         self._set_all(values)
 
+    example = ", ".join(f"{value:g}" for value in dict(row["params"]).values())
     domains = {"rate": "in [0, 1)", "stddev": "at least 0"}
     doc = (
         f"{kind}({', '.join(names)}): y = {row['formula']} while training; y = x at inference.\n\n"
@@ -56,7 +57,8 @@ def make(row: dict[str, Any]) -> type[Noise]:
         f"any shape.\n\nArgs:\n"
         + "".join(f"    {key}: {domains.get(key, 'any finite number')}.\n" for key in names)
         + "    name, trainable, input_shape: see `Layer`.\n\nRaises:\n"
-        "    ValueError, TypeError: for an argument outside its domain.\n"
+        "    ValueError, TypeError: for an argument outside its domain.\n\nExample:\n"
+        f"    >>> from fusednet.layers import {kind}\n    >>> {kind}({example}).output_shape((28, 28))\n    (28, 28)\n"
     )
     members = {"__init__": init, "_row": row, "_arguments": names, "__doc__": doc, "__module__": "fusednet.layers"}
     return type(kind, (Noise,), members)

@@ -47,6 +47,7 @@ class Normalization(Adapted):
         axis: int | Sequence[int] | None = -1,
         mean: ArrayLike | None = None,
         variance: ArrayLike | None = None,
+        *,
         scale: bool = True,
         **options: Any,
     ) -> None:
@@ -72,10 +73,10 @@ class Normalization(Adapted):
         """Whether the layer has its statistics, from `adapt` or as arguments."""
         return vars(self)["_known"] is not None or super().adapted
 
-    def adapt(self, x: ArrayLike) -> None:
+    def adapt(self, data: ArrayLike) -> None:
         if vars(self)["_known"] is not None:
             raise RuntimeError(f"{self.label} adapt expects a layer without mean and variance, got one that has them")
-        super().adapt(x)
+        super().adapt(data)
 
     adapt.__doc__ = Adapted.adapt.__doc__
 
