@@ -10,6 +10,7 @@
 #include "../base/philox.h"
 
 #include "loops.h"
+#include "words.h"
 
 #include "kernels_elementwise.h"
 

@@ -1,8 +1,7 @@
 // Random layers. What an element draws depends on its number alone, so any split of rows and columns, any instruction
 // set and any scalar type give the same numbers.
 
-constexpr Index draw_blocks = 64;  // of four words each, drawn at once
-constexpr Index draw_run = 16;     // blocks in the inner loop, which the compiler turns into vectors
+constexpr Index draw_blocks = 4 * draw_run;  // of four words each
 
 // Columns of one row whose draws stand in the buffer, from `at` on.
 struct DrawnRun {
@@ -15,21 +14,11 @@ struct DrawBuffer {
     alignas(64) T draw[4 * draw_blocks];
 };
 
-inline void draw_words(DrawBuffer& buffer, Index blocks, uint64_t stream, uint64_t seed) {
-    for (Index first = 0; first < blocks; first += draw_run) {
-        const uint32_t *low = buffer.low + first, *high = buffer.high + first;
-        uint32_t* word = buffer.word + 4 * first;
-        for (Index b = 0; b < draw_run; ++b) {
-            const PhiloxBlock block = philox_rounds(low[b], high[b], stream, seed);
-            for (int k = 0; k < 4; ++k) word[4 * b + k] = block.word[k];
-        }
-    }
-}
-
 // Elements 4b to 4b + 3 use block b; for normal draws elements 2i and 2i + 1 share two words.
 template <bool normal>
 void fill_draws(DrawBuffer& buffer, Index blocks, const Draw& d) {
-    draw_words(buffer, blocks, d.stream, d.seed);
+    for (Index b = 0; b < blocks; b += draw_run)
+        draw_words(buffer.low + b, buffer.high + b, d.stream, d.seed, buffer.word + 4 * b);
     const Index end = 4 * ((blocks + draw_run - 1) / draw_run * draw_run);
     const uint32_t* word = buffer.word;
     T* draw = buffer.draw;
