@@ -18,6 +18,7 @@ from fusednet import (
     activations,
     backend,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -26,6 +27,7 @@ from fusednet import (
     models,
     ops,
     optimizers,
+    regularizers,
     utils,
 )
 from fusednet._config import get_num_threads, set_num_threads, show_config
@@ -48,6 +50,7 @@ __all__ = [
     "backend",
     "callbacks",
     "check_gradients",
+    "constraints",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -59,6 +62,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "regularizers",
     "set_num_threads",
     "show_config",
     "utils",

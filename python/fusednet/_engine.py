@@ -133,7 +133,7 @@ class Engine:
             self._plan = self._build(room)
             self._stale, self._keep_slots = False, True
             self._fresh.clear()
-        if self.optimizer is not None and not self.optimizer.scheduled:
+        if self.optimizer is not None and isinstance(self.optimizer.learning_rate, float):  # else a schedule
             self._plan.learning_rate = self.optimizer.learning_rate
         return self._plan
 

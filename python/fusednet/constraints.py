@@ -1,32 +1,141 @@
-"""Constraints on weights, applied after each update."""
+"""Constraints, as Keras has them: after each update a weight is projected on what its constraint allows.
 
-from collections.abc import Mapping
+Norms are Euclidean, of the columns of a kernel (the weights that lead to one unit) or of a whole bias, and summed in
+float64. Keras's epsilon of 1e-7 is added to the norm by which a column is divided.
+
+    >>> import numpy as np
+    >>> from fusednet import constraints
+    >>> constraints.MaxNorm(2.5)(np.array([[3.0, 0.3], [4.0, 0.4]])).round(6).tolist()
+    [[1.5, 0.3], [2.0, 0.4]]
+"""
+
 from typing import Any
 
-from fusednet import _names
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fusednet import _frozen, _native, ops
+from fusednet._frozen import Frozen, number, serialize
+
+_PARAMS = {row["name"]: [key for key, _ in row["params"]] for row in _native.constraint_rows()}
 
 
-class NonNeg:
-    """w = max(w, 0)."""
+class Constraint(Frozen):
+    """What all constraints share."""
+
+    row: str  # name of the compiled kernel
+
+    def __call__(self, w: ArrayLike) -> NDArray[Any]:
+        """What the constraint makes of float32 or float64 weights, as a new array."""
+        values = np.array(w, order="C")
+        ops.constrain(self.row, values, **{key: vars(self)[key] for key in _PARAMS[self.row]})
+        return values
 
     def native(self) -> dict[str, Any]:
         """As the compiled plan reads it."""
-        return {"name": "non_negative", "params": []}
+        return {"name": self.row, "params": [float(vars(self)[key]) for key in _PARAMS[self.row]]}
+
+    def _axis(self, axis: int) -> None:
+        if axis != 0:
+            raise ValueError(f"[{type(self).__name__}] axis expects 0, the columns of a kernel, got {axis!r}")
+        self._set(axis=0)
 
 
-def get(identifier: object, owner: str = "constraints", argument: str = "constraint") -> NonNeg | None:
-    """The constraint that a name, a configuration, a constraint or None stands for."""
-    if identifier is None or isinstance(identifier, NonNeg):
-        return identifier
-    if isinstance(identifier, Mapping):
-        identifier = "non_neg"
-    if isinstance(identifier, str):
-        if identifier != "non_neg":
-            raise _names.unknown(owner, argument, identifier, ["non_neg"])
-        return NonNeg()
-    raise TypeError(f"[{owner}] {argument} expects a name or a constraint, got {identifier!r}")
+class NonNeg(Constraint):
+    """max(w, 0)."""
+
+    row = "non_negative"
 
 
-def serialize(constraint: NonNeg) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same constraint."""
-    return {"class": type(constraint).__name__, "config": {}}
+class MaxNorm(Constraint):
+    """w * min(norm, max_value) / (norm + 1e-7).
+
+    Args:
+        max_value: the largest norm of a column, at least 0.
+        axis: only 0.
+
+    Raises:
+        ValueError, TypeError: for an argument outside its domain.
+
+    Source: Srivastava et al. 2014, section 5.1.
+    """
+
+    row = "max_norm"
+
+    def __init__(self, max_value: float = 2, axis: int = 0) -> None:
+        self._set(max_value=number("MaxNorm", "max_value", max_value))
+        self._axis(axis)
+
+
+class UnitNorm(Constraint):
+    """w / (norm + 1e-7).
+
+    Args:
+        axis: only 0.
+    """
+
+    row = "unit_norm"
+
+    def __init__(self, axis: int = 0) -> None:
+        self._axis(axis)
+
+
+class MinMaxNorm(Constraint):
+    """w * (rate * clip(norm, min_value, max_value) + (1 - rate) * norm) / (norm + 1e-7).
+
+    Args:
+        min_value, max_value: of a column's norm, at least 0 and not below min_value.
+        rate: how much of the way is gone at each update, in [0, 1].
+        axis: only 0.
+
+    Raises:
+        ValueError, TypeError: for an argument outside its domain.
+    """
+
+    row = "min_max_norm"
+
+    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: int = 0) -> None:
+        least = number("MinMaxNorm", "min_value", min_value)
+        wanted = f"a finite number of at least min_value, {least:g}"
+        self._set(
+            min_value=least,
+            max_value=number("MinMaxNorm", "max_value", max_value, wanted, lambda x: x >= least),
+            rate=number("MinMaxNorm", "rate", rate, "a number in [0, 1]", lambda x: 0.0 <= x <= 1.0),
+        )
+        self._axis(axis)
+
+
+_BY_NAME: dict[str, type[Constraint]] = {
+    "max_norm": MaxNorm,
+    "non_neg": NonNeg,
+    "unit_norm": UnitNorm,
+    "min_max_norm": MinMaxNorm,
+}
+max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
+
+
+def get(identifier: object, owner: str = "constraints", argument: str = "constraint") -> Constraint | None:
+    """The constraint that a name, a class, a configuration or a constraint stands for; None is none.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+        TypeError: for anything else, Python functions included.
+    """
+    if identifier is None:
+        return None
+    return _frozen.resolve(identifier, Constraint, _BY_NAME, owner, argument, "a constraint")
+
+
+__all__ = [
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "get",
+    "max_norm",
+    "min_max_norm",
+    "non_neg",
+    "serialize",
+    "unit_norm",
+]

@@ -12,22 +12,25 @@ The `*Normal` ones are normal distributions cut off at two standard deviations a
 the variance after the cut is the one stated, as in Keras. Values are drawn in float64 from Philox4x32-10, keyed by
 the seed and the tensor, then rounded to the model's type.
 
+`Orthogonal` keeps lengths, whatever the fans; the other names say what they do.
+
 Sources: Glorot & Bengio 2010, eq. 12 and 16; He et al. 2015, eq. 10; LeCun et al. 1998, section 4.6.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusednet import _names, _native, _seeds
+from fusednet import _frozen, _names, _native, _seeds
+from fusednet._frozen import Frozen, serialize
 
 _TRUNCATED_STDDEV = 0.87962566103423978  # of a standard normal cut off at +-2
 
 
-class Initializer:
+class Initializer(Frozen):
     """How a tensor gets its first values. Subclasses state the distribution; objects cannot be changed."""
 
     seed: int | None = None
@@ -41,35 +44,12 @@ class Initializer:
         seed = _seeds.next_seed() if self.seed is None else self.seed
         return self.draw(tuple(shape), seed, _seeds.weight_stream(0)).astype(dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return dict(vars(self))
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"[{type(self).__name__}] an initializer cannot be changed; make a new one")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(vars(self).items())))
-
-    def _number(self, name: str, value: object, least: float | None = None) -> None:
-        owner = type(self).__name__
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            raise TypeError(f"[{owner}] {name} expects a number, got {value!r}") from None
-        if not math.isfinite(number) or (least is not None and number < least):
-            wanted = "a finite number" if least is None else f"a finite number of at least {least:g}"
-            raise ValueError(f"[{owner}] {name} expects {wanted}, got {value!r}")
-        vars(self)[name] = number
+    def _number(self, name: str, value: object, least: float = -math.inf) -> None:
+        wanted = "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
+        self._set(**{name: _frozen.number(type(self).__name__, name, value, wanted, lambda x: x >= least)})
 
     def _seed(self, seed: int | None) -> None:
-        vars(self)["seed"] = None if seed is None else _seeds.checked_seed(type(self).__name__, seed)
+        self._set(seed=None if seed is None else _seeds.checked_seed(type(self).__name__, seed))
 
 
 class Zeros(Initializer):
@@ -128,6 +108,54 @@ class RandomUniform(Initializer):
     def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
         low, high = vars(self)["minval"], vars(self)["maxval"]
         return np.asarray(low + (high - low) * _native.random_uniform(seed, stream, math.prod(shape)).reshape(shape))
+
+
+class Orthogonal(Initializer):
+    """Rows or columns, whichever are fewer, are orthogonal and of length gain: lengths of signals and gradients stay.
+
+    Q of the QR factorisation of a normal matrix, with the signs that make R's diagonal positive, so that all
+    orthogonal matrices are equally likely. Equal seeds give equal values to within the rounding of the factorisation.
+
+    Args:
+        gain: factor.
+        seed: fixes the values; without it the model's seed does.
+
+    Raises:
+        ValueError: when drawn, for a tensor that is no matrix.
+
+    Sources: Saxe et al. 2014, section 3; Mezzadri 2007 (signs).
+
+    Example:
+        >>> from fusednet.initializers import Orthogonal
+        >>> w = Orthogonal(gain=2.0, seed=1)((3, 5), dtype="float64")
+        >>> (w @ w.T).round(6).tolist()
+        [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]]
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self._number("gain", gain)
+        self._seed(seed)
+
+    def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
+        rows, cols = _matrix(self, shape)
+        tall = (max(rows, cols), min(rows, cols))
+        q, r = np.linalg.qr(_native.random_normal(seed, stream, rows * cols).reshape(tall))
+        q = q * np.where(np.diag(r) < 0.0, -1.0, 1.0)
+        return np.asarray(vars(self)["gain"] * (q if rows >= cols else q.T))
+
+
+class Identity(Initializer):
+    """gain on the diagonal, zeros beside it.
+
+    Raises:
+        ValueError: when drawn, for a tensor that is no matrix.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self._number("gain", gain)
+
+    def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
+        return np.asarray(vars(self)["gain"] * np.eye(*_matrix(self, shape)))
 
 
 class VarianceScaling(Initializer):
@@ -230,6 +258,12 @@ class LecunUniform(_Scaled):
     _settings = (1.0, "fan_in", "uniform")
 
 
+def _matrix(initializer: Initializer, shape: Sequence[int]) -> tuple[int, int]:
+    if len(shape) != 2:
+        raise ValueError(f"[{type(initializer).__name__}] expects the shape of a matrix, got {tuple(shape)}")
+    return shape[0], shape[1]
+
+
 def _truncated(seed: int, stream: int, count: int) -> NDArray[np.float64]:
     """Standard normals within +-2: a longer draw begins with the same numbers, so rejection stays a function of
     (seed, stream)."""
@@ -245,15 +279,17 @@ def _truncated(seed: int, stream: int, count: int) -> NDArray[np.float64]:
 _CLASSES: dict[str, type[Initializer]] = {
     kind.__name__: kind
     for kind in (
-        *(Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling),
+        *(Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling, Orthogonal, Identity),
         *(GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform),
     )
 }
 _BY_NAME = {_names.snake_case(name): kind for name, kind in _CLASSES.items()}
 
+_FORMER = {"normal": "random_normal", "uniform": "random_uniform", "zero": "zeros", "one": "ones"}
+
 zeros, ones, constant = Zeros, Ones, Constant
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
-variance_scaling = VarianceScaling
+variance_scaling, orthogonal, identity = VarianceScaling, Orthogonal, Identity
 glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
 he_normal, he_uniform = HeNormal, HeUniform
 lecun_normal, lecun_uniform = LecunNormal, LecunUniform
@@ -266,25 +302,9 @@ def get(identifier: object, owner: str = "initializers", argument: str = "initia
         ValueError: for an unknown name; the message lists the known ones.
         TypeError: for anything else.
     """
-    if isinstance(identifier, Initializer):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Initializer):
-        return identifier()
-    config: dict[str, Any] = {}
-    if isinstance(identifier, Mapping) and set(identifier) == {"class", "config"}:
-        config = dict(identifier["config"])
-        identifier = identifier["class"]
-    if not isinstance(identifier, str):
-        raise TypeError(f"[{owner}] {argument} expects a name or an initializer, got {identifier!r}")
-    kind = _BY_NAME.get(identifier) or _CLASSES.get(identifier)
-    if kind is None:
-        raise _names.unknown(owner, argument, identifier, _BY_NAME)
-    return kind(**config)
-
-
-def serialize(initializer: Initializer) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same initializer."""
-    return {"class": type(initializer).__name__, "config": initializer.get_config()}
+    if isinstance(identifier, str):
+        identifier = _FORMER.get(identifier, identifier)
+    return _frozen.resolve(identifier, Initializer, _BY_NAME, owner, argument, "an initializer")
 
 
 __all__ = ["Initializer", "get", "serialize"]

@@ -1,41 +1,101 @@
-"""Penalties on weights and activities: l1 * sum |w| + l2 * sum w**2."""
+"""Penalties on weights or outputs, as Keras has them: they are added to the loss and to its gradient.
 
-from collections.abc import Mapping
-from typing import Any
+`"l1"`, `"l2"` and `"l1_l2"` stand for the classes with factors of 0.01.
 
-from fusednet import _names
+    >>> import numpy as np
+    >>> from fusednet import regularizers
+    >>> regularizers.L1L2(l1=0.1, l2=0.5)(np.array([1.0, -2.0]))
+    2.8
+"""
+
+from numpy.typing import ArrayLike
+
+from fusednet import _frozen, ops
+from fusednet._frozen import Frozen, number, serialize
 
 
-class L1L2:
-    """l1 * sum |w| + l2 * sum w**2."""
+class Regularizer(Frozen):
+    """l1 * sum(abs(w)) + l2 * sum(w**2), whose gradient is l1 * sign(w) + 2 * l2 * w, with sign(0) = 0."""
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        for key, value in (("l1", l1), ("l2", l2)):
-            if not value >= 0.0:
-                raise ValueError(f"[{type(self).__name__}] {key} expects a number of at least 0, got {value!r}")
-        self.l1, self.l2 = float(l1), float(l2)
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __call__(self, w: ArrayLike) -> float:
+        """The penalty of float32 or float64 weights, summed in float64."""
+        return ops.penalty(w, l1=self.l1, l2=self.l2)
 
     def native(self) -> list[float]:
         """As the compiled plan reads it."""
         return [self.l1, self.l2]
 
-
-_NAMES = {"l1": (0.01, 0.0), "l2": (0.0, 0.01), "l1_l2": (0.01, 0.01)}
-
-
-def get(identifier: object, owner: str = "regularizers", argument: str = "regularizer") -> L1L2 | None:
-    """The regularizer that a name, a configuration, a regularizer or None stands for."""
-    if identifier is None or isinstance(identifier, L1L2):
-        return identifier
-    if isinstance(identifier, Mapping):
-        return L1L2(**identifier["config"])
-    if isinstance(identifier, str):
-        if identifier not in _NAMES:
-            raise _names.unknown(owner, argument, identifier, _NAMES)
-        return L1L2(*_NAMES[identifier])
-    raise TypeError(f"[{owner}] {argument} expects a name or a regularizer, got {identifier!r}")
+    def _factors(self, **factors: object) -> None:
+        self._set(**{key: number(type(self).__name__, key, value) for key, value in factors.items()})
 
 
-def serialize(regularizer: L1L2) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same regularizer."""
-    return {"class": "L1L2", "config": {"l1": regularizer.l1, "l2": regularizer.l2}}
+class L1(Regularizer):
+    """l1 * sum(abs(w)).
+
+    Args:
+        l1: at least 0.
+
+    Raises:
+        ValueError, TypeError: for a factor outside its domain.
+
+    Source: Tibshirani 1996 (lasso).
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        self._factors(l1=l1)
+
+
+class L2(Regularizer):
+    """l2 * sum(w**2): no half, so the gradient is 2 * l2 * w, as in Keras.
+
+    Args:
+        l2: at least 0.
+
+    Raises:
+        ValueError, TypeError: for a factor outside its domain.
+
+    Source: Hoerl & Kennard 1970 (ridge regression).
+    """
+
+    def __init__(self, l2: float = 0.01) -> None:
+        self._factors(l2=l2)
+
+
+class L1L2(Regularizer):
+    """l1 * sum(abs(w)) + l2 * sum(w**2), the elastic net.
+
+    Args:
+        l1, l2: at least 0.
+
+    Raises:
+        ValueError, TypeError: for a factor outside its domain.
+
+    Source: Zou & Hastie 2005, eq. 3.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self._factors(l1=l1, l2=l2)
+
+
+_BY_NAME: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2}
+l1, l2, l1_l2 = L1, L2, L1L2
+
+
+def get(identifier: object, owner: str = "regularizers", argument: str = "regularizer") -> Regularizer | None:
+    """The regularizer that a name, a class, a configuration or a regularizer stands for; None is none.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+        TypeError: for anything else, Python functions included.
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, str) and identifier.lower() in ("l1_l2", "l1l2"):
+        return L1L2(0.01, 0.01)  # as a name it is a penalty; as a class it starts without one
+    return _frozen.resolve(identifier, Regularizer, _BY_NAME, owner, argument, "a regularizer")
+
+
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2", "serialize"]

@@ -12,7 +12,6 @@ from fusednet.ops._noise import noise_backward, noise_forward
 from fusednet.ops._updates import optimizer_update
 
 Array = NDArray[Any]
-_RATES = {"adam": 0.001, "rmsprop": 0.001, "rmsprop_momentum": 0.001}  # Keras's; 0.01 for the others
 
 
 def _forward(row: dict[str, Any]) -> Callable[..., Array]:
@@ -58,9 +57,10 @@ def _noise(row: dict[str, Any], direction: str) -> Callable[..., Array]:
 
 
 def _update(row: dict[str, Any]) -> Callable[..., None]:
-    name, slots = row["name"], tuple(row["slots"])
-    hyper = [(key, _RATES.get(name, 0.01) if default is None else default) for key, default in row["hyper"]]
-    keywords = {"step": 1, **dict(hyper), "scale": 1.0, "clip_value": None, "isa": None}
+    name, slots, defaults = row["name"], tuple(row["slots"]), dict(row["hyper"])
+    hyper = {key: value for key, value in defaults.items() if key not in row["first_values"]}
+    rest = {"scale": 1.0, "clip_value": None, "decay": 0.0, "average": None, "average_momentum": 0.0, "isa": None}
+    keywords = {"step": 1, **hyper, **rest}
 
     def function(w: Array, g: ArrayLike, /, *state: Array, **options: Any) -> None:
         if len(state) != len(slots):
@@ -70,23 +70,15 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
         unknown = [key for key in options if key not in keywords]
         if unknown:
             raise TypeError(f"[{name}_update] expects options among {', '.join(keywords)}; got {unknown[0]!r}")
-        values = {**keywords, **options}
-        optimizer_update(
-            name,
-            w,
-            g,
-            state,
-            step=values["step"],
-            hyper=[values[key] for key, _ in hyper],
-            scale=values["scale"],
-            clip_value=values["clip_value"],
-            isa=values["isa"],
-        )
+        values = {**defaults, **keywords, **options}
+        given = [values[key] for key in defaults]
+        optimizer_update(name, w, g, state, step=values["step"], hyper=given, **{key: values[key] for key in rest})
 
     doc = (
         f"One step of {name} in place: w{''.join(f', {slot}' for slot in slots)} are updated from the gradient g.\n\n"
-        f"Hyper-parameters: {', '.join(f'{key}={value:g}' for key, value in hyper)}; step counts from 1.\n"
-        "g is multiplied by `scale`, then clamped to +-clip_value. See `optimizer_update`."
+        f"Hyper-parameters: {', '.join(f'{key}={value:g}' for key, value in hyper.items())}; step counts from 1.\n"
+        "g is multiplied by `scale`, then clamped to +-clip_value; w loses its part `decay` before the step and\n"
+        "enters the average after it. See `optimizer_update`, and `optimizer_slots` for the first state."
     )
     # a slot may have the name of a hyper-parameter, as momentum does: slots go by position only
     listed = [Parameter(f"{key}_" if key in keywords else key, Parameter.POSITIONAL_ONLY) for key in ("w", "g", *slots)]

@@ -1,4 +1,4 @@
-"""Optimizer steps, norms and clipping."""
+"""Optimizer steps, norms, clipping, constraints and penalties."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,7 @@ from fusednet.ops import _arrays
 
 Array = NDArray[Any]
 _ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in _native.optimizer_rows()}
+_CONSTRAINTS: dict[str, dict[str, float]] = {row["name"]: dict(row["params"]) for row in _native.constraint_rows()}
 
 
 def optimizer_update(
@@ -24,26 +25,34 @@ def optimizer_update(
     hyper: Sequence[float],
     scale: float = 1.0,
     clip_value: float | None = None,
+    decay: float = 0.0,
+    average: Array | None = None,
+    average_momentum: float = 0.0,
     isa: str | None = None,
 ) -> None:
     """One step of an optimizer on one array, in place.
+
+    w = w - decay * w; then the optimizer's step; then, where an average is given,
+    average = average_momentum * average + (1 - average_momentum) * w.
 
     Args:
         optimizer: name of a row, for example "adam".
         w: the weights, any shape, C-contiguous; updated.
         g: the gradient, of w's shape and type; it enters as clamp(g * scale, +-clip_value).
-        slots: the row's state arrays, of w's shape and type; updated.
-        step: number of the step, from 1: Adam's bias correction needs it.
+        slots: the row's state arrays, of w's shape and type, from `optimizer_slots`; updated.
+        step: number of the step, from 1: the corrections for the slots' start need it.
         hyper: the row's hyper-parameters in order, the learning rate first.
         scale: factor of the gradient, for example from `clip_by_norm`.
         clip_value: largest magnitude of a gradient element, None for no limit.
+        decay: learning rate times weight decay.
+        average: of the weights, of w's shape and type; updated, with all it holds finite before.
+        average_momentum: what the average keeps; 0 makes it a copy.
         isa: see the module.
 
     Raises:
         ValueError, TypeError: wrong shapes, types or numbers of arguments; nothing has changed then.
 
-    Sources: Kingma & Ba 2015, algorithm 1 (adam); Tieleman & Hinton 2012 (rmsprop); Sutskever et al. 2013, eq. 1 to
-    4 (momentum). `fusednet.optimizers` states the formulas.
+    `fusednet.optimizers` states formulas and sources.
 
     Example:
         >>> import numpy as np
@@ -60,20 +69,109 @@ def optimizer_update(
     g = _arrays.array(op, "g", g, w.dtype)
     if g.shape != w.shape:
         raise ValueError(f"[{op}] 'g' expects shape {w.shape} as w has, got {g.shape}")
-    state = []
-    for name, slot in zip(_ROWS[optimizer]["slots"], slots, strict=False):
-        slot = _arrays.in_place(op, name, slot)
-        if slot.dtype != w.dtype:
-            raise TypeError(f"[{op}] {name!r} expects {w.dtype} as w has, got {slot.dtype}")
-        if slot.shape != w.shape:
-            raise ValueError(f"[{op}] {name!r} expects shape {w.shape} as w has, got {slot.shape}")
-        state.append(slot.reshape(-1))
-    if len(slots) != len(_ROWS[optimizer]["slots"]):
-        names = ", ".join(_ROWS[optimizer]["slots"]) or "none"
-        raise ValueError(f"[{op}] 'slots' expects {names}, got {len(slots)} arrays")
+    names = list(_ROWS[optimizer]["slots"])
+    if len(slots) != len(names):
+        raise ValueError(f"[{op}] 'slots' expects {', '.join(names) or 'none'}, got {len(slots)} arrays")
+    state = [_state(op, name, slot, w) for name, slot in zip(names, slots, strict=True)]
+    mean = None if average is None else _state(op, "average", average, w)
     _native.optimizer_update(
-        optimizer, w.reshape(-1), np.ascontiguousarray(g).reshape(-1), state, step, list(hyper), scale, clip_value, isa
-    )
+        optimizer, w.reshape(-1), np.ascontiguousarray(g).reshape(-1), state, step, list(hyper), scale, clip_value, isa,
+        decay, mean, average_momentum,
+    )  # fmt: skip
+
+
+def optimizer_slots(optimizer: str, w: Array, **hyper: float) -> list[Array]:
+    """An optimizer's state before its first step: arrays of w's shape and type, in the row's order.
+
+    Args:
+        optimizer: name of a row, for example "adam".
+        w: the weights.
+        **hyper: hyper-parameters by name, where a first value is one, as AdaGrad's initial_accumulator_value.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusednet import ops
+        >>> ops.optimizer_slots("adagrad", np.zeros(2), initial_accumulator_value=0.5)
+        [array([0.5, 0.5])]
+    """
+    if optimizer not in _ROWS:
+        raise _names.unknown("optimizer_slots", "optimizer", optimizer, _ROWS)
+    row = _ROWS[optimizer]
+    known = dict(row["hyper"])
+    values = dict(zip(known, _arrays.parameters("optimizer_slots", known, hyper), strict=True))
+    return [np.full_like(w, values[first] if first in values else float(first)) for first in row["first_values"]]
+
+
+def constrain(name: str, w: Array, *, isa: str | None = None, **params: float) -> None:
+    """Project weights on what a constraint allows, in place.
+
+    Args:
+        name: a row of the catalogue: "non_negative", "max_norm", "unit_norm" or "min_max_norm".
+        w: (n, c), float32 or float64, C-contiguous; updated. Norms are those of its columns; a vector is one column.
+        isa: see the module.
+        **params: the row's parameters by name.
+
+    `fusednet.constraints` states formulas and defaults.
+
+    Raises:
+        ValueError, TypeError: for an unknown name or parameter, a wrong shape or type; nothing has changed then.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusednet import ops
+        >>> w = np.array([[3.0], [4.0]])
+        >>> ops.constrain("max_norm", w, max_value=2.5)
+        >>> w.round(6).tolist()
+        [[1.5], [2.0]]
+    """
+    if name not in _CONSTRAINTS:
+        raise _names.unknown("constrain", "name", name, _CONSTRAINTS)
+    w = _arrays.in_place(name, "w", w)
+    if w.ndim not in (1, 2):
+        raise ValueError(f"[{name}] 'w' expects shape (n, c) or (n,), got {w.shape}")
+    values = _arrays.parameters(name, _CONSTRAINTS[name], params)
+    _native.constrain(name, w.reshape(-1, 1) if w.ndim == 1 else w, values, isa)
+
+
+def penalty(w: ArrayLike, *, l1: float = 0.0, l2: float = 0.0, g: Array | None = None, isa: str | None = None) -> float:
+    """l1 * sum(abs(w)) + l2 * sum(w**2), summed in float64; its gradient is added to g where that is given.
+
+    Args:
+        w: weights, float32 or float64, of any shape.
+        l1, l2: factors of at least 0.
+        g: of w's shape and type, C-contiguous; g += l1 * sign(w) + 2 * l2 * w, with sign(0) = 0.
+        isa: see the module.
+
+    Raises:
+        ValueError, TypeError: for a factor below 0, a wrong shape or type; nothing has changed then.
+
+    Source: Zou & Hastie 2005, eq. 3.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusednet import ops
+        >>> g = np.zeros(2)
+        >>> ops.penalty(np.array([1.0, -2.0]), l1=0.5, l2=0.25, g=g), g.tolist()
+        (2.75, [1.0, -1.5])
+    """
+    values = np.ascontiguousarray(_arrays.array("penalty", "w", w))
+    for factor, given in (("l1", l1), ("l2", l2)):
+        if not 0.0 <= given < math.inf:
+            raise ValueError(f"[penalty] {factor!r} expects a finite number of at least 0, got {given!r}")
+    flat = values.reshape(-1)
+    if g is not None:
+        _native.penalty_gradient(flat, _state("penalty", "g", g, values), l1, l2, isa)
+    return _native.penalty(flat, l1, l2, isa)
+
+
+def _state(op: str, name: str, value: Array, w: Array) -> Array:
+    """An array that is updated beside w, flat."""
+    state = _arrays.in_place(op, name, value)
+    if state.dtype != w.dtype:
+        raise TypeError(f"[{op}] {name!r} expects {w.dtype} as w has, got {state.dtype}")
+    if state.shape != w.shape:
+        raise ValueError(f"[{op}] {name!r} expects shape {w.shape} as w has, got {state.shape}")
+    return state.reshape(-1)
 
 
 def squared_norm(x: ArrayLike, *, isa: str | None = None) -> float:
