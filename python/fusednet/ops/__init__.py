@@ -35,7 +35,7 @@ from fusednet.ops._layers import (
     gemm,
     moving_average,
 )
-from fusednet.ops._losses import accuracy, loss
+from fusednet.ops._losses import accuracy, loss, metric
 from fusednet.ops._updates import (
     clip_by_global_norm,
     clip_by_norm,
@@ -65,6 +65,7 @@ __all__ = [
     "gemm",
     "global_norm",
     "loss",
+    "metric",
     "moving_average",
     "optimizer_update",
     "saves_output",
