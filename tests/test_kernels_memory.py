@@ -75,11 +75,18 @@ def touch(f, rows, cols, isa, at_end):
     call("column_sums", x, vector[0])
     call("squared_norm", x)
     for row in _native.loss_rows():
-        probabilities = out if row["name"] in ("softmax_crossentropy", "sigmoid_crossentropy") else None
-        call("loss", row["name"], x, y, probabilities, dy)
+        probabilities = out if row["name"].startswith(("softmax", "sigmoid")) else None
+        more = {"params": [d for _, d in row["params"]], "weights": matrix(1, rows)[0]}
+        call("loss", row["name"], x, y, probabilities, dy, **more)
         if row["labels"] and cols > 1:
-            call("loss", row["name"], x, labels, probabilities, dy)
-    call("accuracy", x, y)
+            call("loss", row["name"], x, labels, probabilities, dy, **more)
+    for row in _native.metric_rows():
+        fixed, per_output = row["sums"]
+        sums = fenced(np.zeros(fixed + per_output * cols), np.float64, at_end)
+        for target in (y, labels):
+            call("metric", row["name"], x, target, sums, [d for _, d in row["params"]])
+    call("smooth_targets", out, 0.1)
+    call("smooth_targets", out, 0.1, labels=labels)
     for row in _native.optimizer_rows():
         hyper = [0.1, *(d for _, d in row["hyper"][1:])]
         call("optimizer_update", row["name"], vector[0], vector[1], vector[2 : 2 + len(row["slots"])], 1, hyper)

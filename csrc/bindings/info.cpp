@@ -111,6 +111,16 @@ py::list loss_rows() {
     return list;
 }
 
+#define FUSEDNET_SUMS(name, kernel, fixed, per_output, ...) {fixed, per_output},
+py::list metric_rows() {
+    constexpr Index sums[][2] = {FUSEDNET_METRICS(FUSEDNET_SUMS)};
+    py::list list;
+    append_rows(list, metric_catalogue);
+    for (size_t i = 0; i < list.size(); ++i) list[i]["sums"] = py::make_tuple(sums[i][0], sums[i][1]);
+    return list;
+}
+#undef FUSEDNET_SUMS
+
 template <const auto& rows>
 py::list plain_rows() {
     py::list list;
@@ -250,7 +260,7 @@ std::vector<std::string> schedule_params(Schedule row) {
 void register_info(py::module_& m) {
     m.def("activation_rows", &activation_rows);
     m.def("loss_rows", &loss_rows);
-    m.def("metric_rows", &plain_rows<metric_catalogue>);
+    m.def("metric_rows", &metric_rows);
     m.def("optimizer_rows", &optimizer_rows);
     m.def("constraint_rows", &plain_rows<constraint_catalogue>);
     m.def("noise_rows", &plain_rows<noise_catalogue>);

@@ -65,6 +65,7 @@ constexpr Table<T> make_table(const char* name) noexcept {
         .moving_average = moving_average,
         .column_sums = column_sums,
         .loss = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ELEMENT_LOSS) FUSEDNET_ROW_LOSSES(FUSEDNET_KERNEL)},
+        .smooth_targets = smooth_targets,
         .metric = {FUSEDNET_METRICS(FUSEDNET_KERNEL)},
         .optimizer_update = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATE)},
         .constrain = {FUSEDNET_CONSTRAINTS(FUSEDNET_KERNEL)},

@@ -20,12 +20,15 @@ bool identity(const ActivationSpec& a) {
 // The loss that contains an output activation, so that both are one pass over logits.
 struct HeadFusion {
     Loss loss, fused;
-    bool softmax;
-    Activation activation;
+    bool softmax;  // else sigmoid
+    bool of(const ActivationSpec& a) const noexcept {
+        return softmax ? a.by_row && a.row == RowActivation::softmax : !a.by_row && a.kind == Activation::sigmoid;
+    }
 };
 constexpr HeadFusion head_fusions[] = {
-    {Loss::crossentropy, Loss::softmax_crossentropy, true, Activation::linear},
-    {Loss::binary_crossentropy, Loss::sigmoid_crossentropy, false, Activation::sigmoid},
+#define FUSEDNET_ROW(loss, fused, softmax) {Loss::loss, Loss::fused, softmax},
+    FUSEDNET_LOSS_FUSIONS(FUSEDNET_ROW)
+#undef FUSEDNET_ROW
 };
 
 }  // namespace
@@ -81,10 +84,7 @@ ActivationSpec Plan<T>::take_head(std::vector<Block>& blocks) {
     Block& block = blocks.back();
     if (block.other || block.last().active()) return {};
     for (const HeadFusion& fusion : head_fusions) {
-        const bool softmax = block.activation.by_row && block.activation.row == RowActivation::softmax;
-        if (fusion.loss != spec_.loss.kind || fusion.softmax != softmax || block.activation.by_row != softmax ||
-            fusion.activation != block.activation.kind)
-            continue;
+        if (fusion.loss != spec_.loss.kind || !fusion.of(block.activation)) continue;
         const ActivationSpec head = block.activation;
         block.activation = {};
         if (!block.dense && !block.norm) blocks.pop_back();
@@ -165,11 +165,12 @@ Value<T> Plan<T>::place_chain(const std::vector<Block>& blocks, Value<T> x) {
 template <class T>
 void Plan<T>::place_loss(const ActivationSpec& head) {
     Loss kind = spec_.loss.kind;
-    for (const HeadFusion& fusion : head_fusions)
-        if (fusion.loss == kind && (spec_.loss.from_logits || !identity(head))) {
-            kind = fusion.fused;
-            break;
-        }
+    bool binary = false;
+    for (const HeadFusion& fusion : head_fusions) {
+        if (fusion.loss != spec_.loss.kind) continue;
+        if (spec_.loss.from_logits || !identity(head)) kind = fusion.fused;
+        binary = !fusion.softmax;
+    }
     const Index tasks = divide_up(spec_.batch, rows_a_task);
     losses_ = arena_.template take<double>(tasks, Use::scratch);
     int32_t* labels = nullptr;
@@ -185,7 +186,7 @@ void Plan<T>::place_loss(const ActivationSpec& head) {
         metrics_.push_back({metric, width, arena_.template take<double>(Arena::checked(tasks, width), Use::scratch)});
     }
     append<LossStep<T>>(loss_, table_, identity(head) ? "loss" : "loss with its activation", last_,
-                        identity(head) ? View<T>{} : output_.data, targets, smoothed, labels, weights, spec_.loss, kind,
+                        identity(head) ? View<T>{} : output_.data, targets, smoothed, labels, weights, spec_.loss, kind, binary,
                         &metrics_, losses_);
     for (const auto& tensor : tensors_)
         if (tensor->penalties) append<PenaltyStep<T>>(loss_, table_, "penalty " + tensor->name, tensor.get());

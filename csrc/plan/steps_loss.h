@@ -23,6 +23,7 @@ struct LossStep final : Step<T> {
     T* weights;        // of the samples
     LossSpec spec;
     Loss kind;  // spec's, or the one that contains the output activation
+    bool binary;       // targets are smoothed towards one half, not towards the mean over the classes
     const std::vector<MetricUse>* metrics;
     double* losses;  // one a task
 
@@ -38,6 +39,7 @@ struct LossStep final : Step<T> {
           weights(weights),
           spec(spec),
           kind(kind),
+          binary(binary),
           metrics(metrics),
           losses(losses) {}
 
@@ -65,7 +67,7 @@ struct LossStep final : Step<T> {
             const View<T> smooth = at(smoothed, part);
             if (!label) this->k.scaled_add({part.rows, part.cols, {}, wanted, nullptr, smooth});
             this->k.smooth_targets(
-                {part.rows, part.cols, label, smooth, spec.smoothing, spec.kind == Loss::binary_crossentropy});
+                {part.rows, part.cols, label, smooth, spec.smoothing, binary});
             wanted = readonly(smooth);
         }
         const View<T> y = outputs.data && !metrics->empty() ? at(outputs, part) : View<T>{};

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fusednet import activations
 from fusednet._layer import Layer
-from fusednet.layers import Activation, BatchNormalization, Dense, Residual
+from fusednet.layers import BatchNormalization, Dense, Residual
 
 if TYPE_CHECKING:
     from fusednet.models import Sequential

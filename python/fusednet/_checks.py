@@ -55,28 +55,27 @@ def targets(owner: str, argument: str, y: object, rows: int, loss: Loss, outputs
         raise ValueError(f"[{owner}] {argument} expects {rows} rows, got a single value")
     if array.shape[0] != rows:
         raise ValueError(f"[{owner}] {argument} expects {rows} rows as x has, got {array.shape[0]}")
-    if loss.name == "sparse_categorical_crossentropy":
+    if loss.takes_labels:
         return labels(owner, argument, array, outputs)
     if array.ndim == 1 and outputs == 1:
         array = array[:, None]
     if array.shape != (rows, outputs):
         hint = ""
-        if loss.name == "categorical_crossentropy" and array.size == rows:
+        if loss.name.startswith("categorical") and array.size == rows:
             hint = ": integer labels go with sparse_categorical_crossentropy, or through utils.to_categorical"
         raise ValueError(
             f"[{owner}] {argument} expects shape ({rows}, {outputs}) for {loss.name}, got {_shape(array.shape)}{hint}"
         )
     array = np.ascontiguousarray(_numbers(owner, argument, array, dtype), dtype=dtype)
     _finite(owner, argument, array, dtype, (outputs,))
-    if loss.name.endswith("crossentropy"):
-        top = 1.0 if loss.name == "binary_crossentropy" else math.inf
-        bad = (array < 0) | (array > top)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            domain = "targets in [0, 1]" if top == 1.0 else "targets of at least 0"
-            raise ValueError(
-                f"[{owner}] {argument} expects {domain} for {loss.name}, got {array[row, column]:g} in row {row}"
-            )
+    least, most = loss.domain
+    bad = (array < least) | (array > most)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        domain = f"targets of at least {least:g}" if most == math.inf else f"targets in [{least:g}, {most:g}]"
+        raise ValueError(
+            f"[{owner}] {argument} expects {domain} for {loss.name}, got {array[row, column]:g} in row {row}"
+        )
     return array
 
 

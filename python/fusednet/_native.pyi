@@ -125,9 +125,25 @@ def loss(
     y: Array | None = None,
     dx: Array | None = None,
     scale: float = 1.0,
+    params: Sequence[float] = (),
+    weights: Array | None = None,
     isa: str | None = None,
 ) -> float: ...
-def accuracy(x: Array, target: Array, threshold: float = 0.5, isa: str | None = None) -> int: ...
+def metric(
+    name: str,
+    x: Array,
+    target: Array,
+    sums: NDArray[np.float64],
+    params: Sequence[float] = (),
+    isa: str | None = None,
+) -> None: ...
+def smooth_targets(
+    targets: Array,
+    smoothing: float,
+    binary: bool = False,
+    labels: NDArray[np.int32] | None = None,
+    isa: str | None = None,
+) -> None: ...
 def optimizer_scalars(optimizer: str, step: int, hyper: Sequence[float]) -> list[float]: ...
 def optimizer_update(
     optimizer: str,

@@ -267,7 +267,9 @@ class Network:
         data = _checks.inputs(self.label, f"{prefix}x", x, shape, self.dtype, check_finite=check_finite)
         (outputs,) = self._engine.output_shape(shape)[-1:]
         target = _checks.targets(self.label, f"{prefix}y", y, data.shape[0], loss, outputs, self.dtype)
-        weights = _weights.sample_weights(self.label, sample_weight, class_weight, target, loss, outputs)
+        weights = _weights.sample_weights(
+            self.label, sample_weight, class_weight, target, loss, data.shape[0], "float64", outputs
+        )
         return data, target, weights
 
     def _batch(

@@ -115,9 +115,7 @@ def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -
     )
 
 
-def evaluate(
-    model: "Sequential", data: Samples, batch: int, advance: Callable[[int], None] | None = None
-) -> Meter:
+def evaluate(model: "Sequential", data: Samples, batch: int, advance: Callable[[int], None] | None = None) -> Meter:
     """Loss and metrics in inference mode, batch by batch."""
     x, y, weights = data
     assert model.loss is not None

@@ -115,9 +115,9 @@ def check_gradients(
     """Compare the model's gradients with numerical derivatives of its loss.
 
     A float64 copy of the model runs one batch (x, y) in training mode, penalties and random layers included: their
-    masks are a function of the seed, those of the next step of training, and the same in every evaluation. For each trainable array, with a the
-    gradient of the backward pass and n the two-sided differences (extrapolated to fourth order) over the compared
-    elements, the distance is
+    masks are a function of the seed, those of the next step of training, and the same in every evaluation. For each
+    trainable array, with a the gradient of the backward pass and n the two-sided differences (extrapolated to fourth
+    order) over the compared elements, the distance is
 
         ||a - n|| / max(||a|| + ||n||, floor),
 

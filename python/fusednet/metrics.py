@@ -1,40 +1,307 @@
-"""Metrics: the accuracy, under the names that Keras knows it by."""
+"""Metrics, with Keras's names, defaults and formulas.
 
-from collections.abc import Sequence
+A metric is counted over a whole epoch or evaluation: the compiled code adds each batch to the sums of its row of the
+catalogue, and `result` makes the reported number of them. Integer labels count as one-hot rows. Sample weights do not
+enter. A ratio of nothing to nothing is 0; an output that is NaN counts as no answer, or makes the mean NaN.
 
-from fusednet import _names
-from fusednet.losses import Loss
+    >>> import numpy as np
+    >>> from fusednet import metrics, ops
+    >>> auc = metrics.AUC()
+    >>> sums = ops.metric("auc", np.array([[0.1], [0.4], [0.35], [0.8]]), [0, 0, 1, 1])
+    >>> round(auc.result(sums, outputs=1), 6)
+    0.75
+"""
 
-# Names that say which labels they expect, and the losses that have such labels.
-_LOSSES = {
-    "accuracy": None,
-    "acc": None,
-    "sparse_categorical_accuracy": "sparse_categorical_crossentropy",
-    "categorical_accuracy": "categorical_crossentropy",
-    "binary_accuracy": "binary_crossentropy",
-}
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusednet import _metric, _names
+from fusednet._loss import Loss, number
+from fusednet._metric import Metric
 
 
-def checked(owner: str, metrics: object, loss: Loss) -> list[str]:
-    """The metrics' names as they will be reported.
+class Accuracy(Metric):
+    """The share of samples whose largest output is the label's; with one output, where (output > threshold) is right.
+
+    What Keras makes of "accuracy". The first of equal outputs counts.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.get("acc").name
+        'acc'
+    """
+
+    default, row = "accuracy", "accuracy"
+    aliases: tuple[str, ...] = ("acc",)
+
+
+class SparseCategoricalAccuracy(Accuracy):
+    """`Accuracy` against integer labels."""
+
+    default, aliases, labels = "sparse_categorical_accuracy", (), True
+
+
+class CategoricalAccuracy(Accuracy):
+    """`Accuracy` against rows of targets."""
+
+    default, aliases, labels = "categorical_accuracy", (), False
+
+
+class TopKCategoricalAccuracy(Metric):
+    """The share of samples with fewer than k outputs above that of the target's class, rows of targets.
+
+    Outputs equal to it do not push it out, as in Keras on JAX; an output that is NaN there is wrong.
+
+    Args:
+        k: a whole number of at least 1.
+        name: the reported name.
 
     Raises:
-        ValueError: for an unknown name or one that does not go with the loss.
-        TypeError: for anything but a sequence of names.
+        TypeError, ValueError: for another k.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.TopKCategoricalAccuracy(k=3)
+        TopKCategoricalAccuracy(k=3, name='top_k_categorical_accuracy')
+    """
+
+    default, row, labels = "top_k_categorical_accuracy", "top_k_accuracy", False
+
+    def __init__(self, k: int = 5, name: str | None = None) -> None:
+        owner = type(self).__name__
+        if number(owner, "k", k, 1) != int(k):
+            raise ValueError(f"[{owner}] k expects a whole number of at least 1, got {k!r}")
+        super().__init__(name, k=k)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"k": int(self.params["k"]), "name": self.name}
+
+
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
+    """`TopKCategoricalAccuracy` against integer labels."""
+
+    default, labels = "sparse_top_k_categorical_accuracy", True
+
+
+class BinaryAccuracy(Metric):
+    """The share of elements where (output > threshold) is the target, 0 or 1.
+
+    Args:
+        name: the reported name.
+        threshold: what an output must exceed to be a yes.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.BinaryAccuracy(threshold=0.7).params
+        {'threshold': 0.7}
+    """
+
+    default, row, labels = "binary_accuracy", "binary_accuracy", False
+
+
+class _Threshold(Metric):
+    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
+        value = 0.5 if thresholds is None else number(type(self).__name__, "thresholds", thresholds, 0, 1)
+        super().__init__(name, threshold=value)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"thresholds": self.params["threshold"], "name": self.name}
+
+
+class Precision(_Threshold):
+    """True positives / (true positives + false positives), over all elements; 0 where nothing was found.
+
+    Args:
+        thresholds: one number in [0, 1] that an output must exceed; None is 0.5.
+        name: the reported name.
+
+    Raises:
+        TypeError, ValueError: for other thresholds, lists included.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.Precision().result([3.0, 4.0], outputs=1)
+        0.75
+    """
+
+    default, row = "precision", "precision"
+
+
+class Recall(_Threshold):
+    """True positives / (true positives + false negatives), over all elements; 0 where nothing is positive.
+
+    Args and Raises: see `Precision`.
+    """
+
+    default, row = "recall", "recall"
+
+
+class AUC(Metric):
+    """Area under the curve of the true over the false positive rate, in trapezoids between 200 thresholds.
+
+    The thresholds are Keras's: 1/199 apart in [0, 1], the first and last moved outside by 1e-7. Outputs are clipped
+    to [0, 1]; elements of all columns count alike, a target other than 0 as positive.
+
+    Args:
+        num_thresholds: 200; other numbers are not offered.
+        name: the reported name.
+
+    Raises:
+        ValueError: for another number of thresholds.
+    """
+
+    default, row = "auc", "auc"
+
+    def __init__(self, num_thresholds: int = 200, name: str | None = None) -> None:
+        if num_thresholds != 200:
+            raise ValueError(f"[AUC] num_thresholds expects 200, got {num_thresholds!r}")
+        super().__init__(name)
+
+    def result(self, sums: NDArray[np.float64], outputs: int) -> float:
+        """The area, from the histograms of the positive and the other elements' outputs."""
+        above = np.cumsum(np.reshape(sums, (2, -1))[:, ::-1], axis=1)[:, ::-1]  # more than each threshold
+        total = above[:, :1]
+        true, false = np.divide(above, total, out=np.zeros_like(above), where=total > 0)
+        return float(((false[:-1] - false[1:]) * (true[:-1] + true[1:]) / 2).sum())
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"num_thresholds": 200, "name": self.name}
+
+
+class MeanSquaredError(Metric):
+    """mean((output - target)**2)."""
+
+    default, aliases, row = "mean_squared_error", ("mse", "MSE"), "mean_squared_error"
+
+
+class RootMeanSquaredError(Metric):
+    """sqrt(mean((output - target)**2))."""
+
+    default, row = "root_mean_squared_error", "mean_squared_error"
+
+    def result(self, sums: NDArray[np.float64], outputs: int) -> float:
+        """The root of the mean."""
+        return math.sqrt(super().result(sums, outputs))
+
+
+class MeanAbsoluteError(Metric):
+    """mean(abs(output - target))."""
+
+    default, aliases, row = "mean_absolute_error", ("mae", "MAE"), "mean_absolute_error"
+
+
+class R2Score(Metric):
+    """1 - sum((output - target)**2) / sum((target - mean target)**2) of each output, and the mean of these.
+
+    As in Keras, an output whose targets are all equal counts 0, or makes the mean NaN where it is exactly right.
+    """
+
+    default, row = "r2_score", "r2_score"
+
+    def result(self, sums: NDArray[np.float64], outputs: int) -> float:
+        """The mean score of the outputs."""
+        total, squares, errors = np.reshape(sums[1:], (3, outputs))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = 1 - errors / (squares - total * (total / sums[0]))
+        return float(np.where(np.isinf(scores), 0.0, scores).mean())
+
+
+_KINDS: list[type[Metric]] = [
+    Accuracy,
+    SparseCategoricalAccuracy,
+    CategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    BinaryAccuracy,
+    Precision,
+    Recall,
+    AUC,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    MeanAbsoluteError,
+    R2Score,
+]
+# A row without a class above reports the first of its sums over the second.
+_KINDS += [_metric.make(row) for row in _metric.ROWS if not any(kind.row == row for kind in _KINDS)]
+_CLASSES: dict[str, type[Metric]] = {kind.__name__: kind for kind in _KINDS}
+_BY_NAME: dict[str, type[Metric]] = {key: kind for kind in _KINDS for key in (kind.default, *kind.aliases)}
+globals().update(_CLASSES)
+__all__ = ["Metric", "get", "get_all", "serialize"]
+__all__.extend(_CLASSES)
+
+
+def get(identifier: object, owner: str = "metrics") -> Metric:
+    """The metric that a name, a class, a configuration or a metric stands for; it reports under the name given.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+        TypeError: for anything else.
+    """
+    if isinstance(identifier, Metric):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Metric):
+        return identifier()
+    config: dict[str, Any] | None = None
+    if isinstance(identifier, Mapping) and set(identifier) == {"class", "config"}:
+        config, identifier = dict(identifier["config"]), identifier["class"]
+    if not isinstance(identifier, str):
+        raise TypeError(f"[{owner}] metrics expects names or metrics, got {identifier!r}")
+    kind = _BY_NAME.get(identifier) or _CLASSES.get(identifier)
+    if kind is None:
+        raise _names.unknown(owner, "metrics", identifier, _BY_NAME)
+    return kind(**({"name": identifier} if config is None else config))
+
+
+def serialize(metric: Metric) -> dict[str, Any]:
+    """The configuration that `get` turns back into the same metric."""
+    return {"class": type(metric).__name__, "config": metric.get_config()}
+
+
+def get_all(owner: str, metrics: object, loss: Loss) -> list[Metric]:
+    """The metrics to report beside a loss, in the order given and each once.
+
+    Raises:
+        ValueError: for an unknown name, a metric that does not go with the loss's targets, or two of one name.
+        TypeError: for anything but a sequence of names and metrics.
     """
     if metrics is None:
         return []
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
-        raise TypeError(f"[{owner}] metrics expects a list of names, got {metrics!r}")
-    names: list[str] = []
-    for metric in metrics:
-        if not isinstance(metric, str):
-            raise TypeError(f"[{owner}] metrics expects names, got {metric!r}")
-        if metric not in _LOSSES:
-            raise _names.unknown(owner, "metrics", metric, _LOSSES)
-        wanted = _LOSSES[metric]
-        if wanted is not None and wanted != loss.name:
-            raise ValueError(f"[{owner}] metric {metric!r} goes with the loss {wanted}, got {loss.name}")
-        if metric not in names:
-            names.append(metric)
-    return names
+        raise TypeError(f"[{owner}] metrics expects a list of names or metrics, got {metrics!r}")
+    found: dict[str, Metric] = {}
+    for identifier in metrics:
+        metric = get(identifier, owner)
+        if metric.labels is not None and metric.labels != loss.takes_labels:
+            wanted = "integer labels, as sparse_categorical_crossentropy" if metric.labels else "rows of targets"
+            raise ValueError(f"[{owner}] metric {metric.name!r} expects a loss with {wanted}, got {loss.name}")
+        if found.get(metric.name, metric) != metric:
+            raise ValueError(f"[{owner}] metrics expects names of their own, got {metric.name!r} twice")
+        if metric.name == "loss":
+            raise ValueError(f"[{owner}] metrics expects a name other than 'loss', which reports the loss")
+        found[metric.name] = metric
+    return list(found.values())
+
+
+def checked(owner: str, metrics: object, loss: Loss) -> list[str]:
+    """The names of metrics that count right answers; raises as `get_all`."""
+    found = get_all(owner, metrics, loss)
+    for metric in found:
+        if metric.row not in ("accuracy", "binary_accuracy"):
+            raise _names.unknown(owner, "metrics", metric.name, ("accuracy", "binary_accuracy"))
+    return [metric.name for metric in found]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> type[Metric]: ...

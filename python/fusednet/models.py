@@ -259,9 +259,7 @@ class Sequential(Network):
         rows = len(_checks.as_array(self.label, "x", x))
         return self.evaluate(x, y, rows, 0, sample_weight, return_dict=return_dict)
 
-    def compute_gradients(
-        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> dict[str, Array]:
+    def compute_gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
         """The gradients of one batch's reduced loss in training mode, by the arrays' names; nothing changes.
 
         Penalties are part of the loss. Random layers draw what they will draw in the next step of training.

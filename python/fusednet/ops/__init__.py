@@ -36,7 +36,7 @@ from fusednet.ops._layers import (
     gemm,
     moving_average,
 )
-from fusednet.ops._losses import accuracy, loss
+from fusednet.ops._losses import accuracy, loss, metric
 from fusednet.ops._noise import noise_backward, noise_forward, uniform
 from fusednet.ops._pools import (
     fractional_pool_regions,
@@ -85,6 +85,7 @@ __all__ = [
     "max_pool_forward",
     "maxout_backward",
     "maxout_forward",
+    "metric",
     "moving_average",
     "noise_backward",
     "noise_forward",
