@@ -35,7 +35,8 @@ def optimizer(name="sgd", hyper=(0.01,), **clip):
 
 def config(layers, features, batch, dtype="float64", **more):
     base = {"dtype": dtype, "batch": batch, "features": features, "layers": layers}
-    return base | {"loss": loss(), "optimizer": optimizer()} | more
+    metrics = [{"name": "accuracy", "params": [0.5]}]
+    return base | {"loss": loss(), "metrics": metrics, "optimizer": optimizer()} | more
 
 
 def start(plan: _native.Plan, seed: int = 0) -> dict[str, np.ndarray]:

@@ -98,8 +98,6 @@ BAD_OPTIONS = {
     "batch larger than the data": ({"batch_size": 41}, ValueError, "at most the 40 rows of x, got 41"),
     "batch of none": ({"batch_size": 0}, ValueError, "batch_size"),
     "batch of a half": ({"batch_size": 0.5}, TypeError, "batch_size"),
-    "a batch of one": ({"batch_size": 1}, ValueError, "BatchNormalization 'batch_normalization'"),
-    "a last batch of one": ({"batch_size": 13}, ValueError, "last batch of one; choose another batch_size"),
     "epochs": ({"epochs": -1}, ValueError, "epochs"),
     "verbose": ({"verbose": 7}, ValueError, "verbose"),
     "split": ({"validation_split": 1.0}, ValueError, "validation_split"),

@@ -177,7 +177,7 @@ def test_inference_is_the_oracle(layers):
     assert_close(out, want, 1e-12 * np.abs(want).max())
     r = plan.evaluate(x, y, 0, 41, 1e9, False)
     assert r["loss"] == pytest.approx(network.loss(want, y)[0], rel=1e-12)
-    assert (r["next"], r["samples"], r["correct"]) == (41, 41, int((want.argmax(axis=1) == y).sum()))
+    assert (r["next"], r["samples"], r["metrics"]) == (41, 41, [[int((want.argmax(axis=1) == y).sum()), 41.0]])
 
 
 def assert_refused(plan, x, y, status, bad):

@@ -275,8 +275,9 @@ PlanSpec plan_spec(const py::dict& d) {
         spec.loss = loss_spec(d["loss"]);
     }
     if (d.contains("metrics") && !d["metrics"].is_none()) {
-        if (!spec.has_loss) throw py::value_error("[Plan] 'metrics' expects a loss beside them, got none");
         for (const py::handle metric : d["metrics"]) spec.metrics.push_back(metric_spec(py::cast<py::dict>(metric)));
+        if (!spec.has_loss && !spec.metrics.empty())
+            throw py::value_error("[Plan] 'metrics' expects a loss beside them, got none");
     }
     if (d.contains("optimizer") && !d["optimizer"].is_none()) {
         if (!spec.has_loss) throw py::value_error("[Plan] 'optimizer' expects a loss beside it, got none");

@@ -186,8 +186,8 @@ void Plan<T>::place_loss(const ActivationSpec& head) {
         metrics_.push_back({metric, width, arena_.template take<double>(Arena::checked(tasks, width), Use::scratch)});
     }
     append<LossStep<T>>(loss_, table_, identity(head) ? "loss" : "loss with its activation", last_,
-                        identity(head) ? View<T>{} : output_.data, targets, smoothed, labels, weights, spec_.loss, kind, binary,
-                        &metrics_, losses_);
+                        identity(head) ? View<T>{} : output_.data, targets, smoothed, labels, weights, spec_.loss, kind,
+                        binary, &metrics_, losses_);
     for (const auto& tensor : tensors_)
         if (tensor->penalties) append<PenaltyStep<T>>(loss_, table_, "penalty " + tensor->name, tensor.get());
     for (const ActivityPenalty<T>* penalty : activity_)

@@ -22,13 +22,13 @@ struct LossStep final : Step<T> {
     int32_t* labels;   // null where targets are rows
     T* weights;        // of the samples
     LossSpec spec;
-    Loss kind;  // spec's, or the one that contains the output activation
-    bool binary;       // targets are smoothed towards one half, not towards the mean over the classes
+    Loss kind;    // spec's, or the one that contains the output activation
+    bool binary;  // targets are smoothed towards one half, not towards the mean over the classes
     const std::vector<MetricUse>* metrics;
     double* losses;  // one a task
 
     LossStep(const Table<T>& table, std::string label, Value<T> x, View<T> outputs, View<T> targets, View<T> smoothed,
-             int32_t* labels, T* weights, LossSpec spec, Loss kind, const std::vector<MetricUse>* metrics,
+             int32_t* labels, T* weights, LossSpec spec, Loss kind, bool binary, const std::vector<MetricUse>* metrics,
              double* losses)
         : Step<T>(table, std::move(label), Split::rows, x.cols, false),
           x(x),
@@ -66,8 +66,7 @@ struct LossStep final : Step<T> {
         if (smoothed.data) {
             const View<T> smooth = at(smoothed, part);
             if (!label) this->k.scaled_add({part.rows, part.cols, {}, wanted, nullptr, smooth});
-            this->k.smooth_targets(
-                {part.rows, part.cols, label, smooth, spec.smoothing, binary});
+            this->k.smooth_targets({part.rows, part.cols, label, smooth, spec.smoothing, binary});
             wanted = readonly(smooth);
         }
         const View<T> y = outputs.data && !metrics->empty() ? at(outputs, part) : View<T>{};

@@ -45,6 +45,14 @@ class Plan:
     @step.setter
     def step(self, value: int) -> None: ...
     @property
+    def passes(self) -> int: ...
+    @passes.setter
+    def passes(self, value: int) -> None: ...
+    @property
+    def pending(self) -> int: ...
+    @pending.setter
+    def pending(self, value: int) -> None: ...
+    @property
     def learning_rate(self) -> float: ...
     @learning_rate.setter
     def learning_rate(self, value: float) -> None: ...
@@ -56,16 +64,41 @@ class Plan:
     def gradient(self, name: str) -> Array: ...
     def set_gradient(self, name: str, value: Array) -> None: ...
     def train(
-        self, x: Array, y: Array, order: NDArray[np.int64] | None, begin: int, end: int, batch: int, budget_ms: float
+        self,
+        x: Array,
+        y: Array,
+        order: NDArray[np.int64] | None,
+        begin: int,
+        end: int,
+        batch: int,
+        budget_ms: float,
+        weights: Array | None = None,
     ) -> dict[str, Any]: ...
-    def compute_gradients(self, x: Array, y: Array, input_gradient: Array | None) -> dict[str, Any]: ...
+    def recalibrate(self, x: Array, begin: int, end: int) -> dict[str, Any]: ...
+    def compute_gradients(
+        self, x: Array, y: Array, input_gradient: Array | None, weights: Array | None = None
+    ) -> dict[str, Any]: ...
     def apply_gradients(self) -> dict[str, Any]: ...
     def evaluate(
-        self, x: Array, y: Array, begin: int, end: int, budget_ms: float, training: bool
+        self,
+        x: Array,
+        y: Array,
+        begin: int,
+        end: int,
+        budget_ms: float,
+        training: bool,
+        weights: Array | None = None,
     ) -> dict[str, Any]: ...
     def predict(self, x: Array, out: Array, begin: int, end: int, budget_ms: float) -> int: ...
     def differences(
-        self, x: Array, y: Array, name: str | None, indices: NDArray[np.int64], step: float, budget_ms: float
+        self,
+        x: Array,
+        y: Array,
+        name: str | None,
+        indices: NDArray[np.int64],
+        step: float,
+        budget_ms: float,
+        weights: Array | None = None,
     ) -> Array: ...
 
 def gemm(

@@ -120,8 +120,17 @@ def _digest(version: str, config: str, arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def load(path: str | os.PathLike[str], *, compile: bool) -> "Sequential":
-    """Read a model file."""
+def load_model(path: str | os.PathLike[str], compile: bool = True) -> "Sequential":
+    """The model that `Sequential.save` wrote, ready to go on.
+
+    Args:
+        path: the file.
+        compile: also restore the loss, the optimizer with its state, and the metrics.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ModelFileError: the file is cut off, altered, of another version, or names something unknown.
+    """
     from safetensors import SafetensorError, safe_open
 
     shown = os.fspath(path)

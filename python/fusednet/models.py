@@ -10,6 +10,8 @@ from fusednet import _checks, _training, losses, optimizers
 from fusednet._layer import Layer
 from fusednet._network import Network
 from fusednet._progress import Progress
+from fusednet._saving import load_model as load_model
+from fusednet._saving import save as _save
 from fusednet.callbacks import Callback, History
 from fusednet.losses import Loss
 from fusednet.metrics import get_all as metric_list
@@ -287,9 +289,7 @@ class Sequential(Network):
         The file is in safetensors format whatever its name. Training continued from it gives the same bits as
         training that was not interrupted. A failure (OSError) leaves an older file as it was.
         """
-        from fusednet import _saving
-
-        _saving.save(self, path, overwrite=overwrite)
+        _save(self, path, overwrite=overwrite)
 
     def _inference_batch(self, batch_size: int | None, rows: int) -> int:
         return min(32 if batch_size is None else _checks.integer(self.label, "batch_size", batch_size, 1), rows)
@@ -299,22 +299,6 @@ class Sequential(Network):
         if return_dict:
             return values
         return list(values.values()) if self._engine.metrics else values["loss"]
-
-
-def load_model(path: str | os.PathLike[str], compile: bool = True) -> Sequential:
-    """The model that `Sequential.save` wrote, ready to go on.
-
-    Args:
-        path: the file.
-        compile: also restore the loss, the optimizer with its state, and the metrics.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ModelFileError: the file is cut off, altered, of another version, or names something unknown.
-    """
-    from fusednet import _saving
-
-    return _saving.load(path, compile=compile)
 
 
 def clone_model(model: Sequential) -> Sequential:
