@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,20 +26,33 @@ PAGE = HERE.parent / "docs" / "agreement.md"
 # Where a peer means something else by the same name: what, and what the test does about it. A subject of the table
 # refers to its row by the key.
 CONVENTIONS: dict[str, tuple[str, str, str]] = {
-    "adapt": ("Keras", "`Normalization.adapt` takes its statistics in float32", "tolerance 3e-7"),
+    "adapt": ("Keras", "`Normalization.adapt` takes its statistics in float32.", "Tolerance 3e-7."),
     "accuracy": (
         "Keras",
-        "the class `Accuracy` asks for equal values",
-        'the class that "accuracy" stands for in compile',
+        "The class `Accuracy` asks for equal values.",
+        'Keras gets the class that `"accuracy"` stands for in `compile`.',
     ),
-    "hinge": ("Keras", "a whole batch of 0 and 1 becomes -1 and 1; here every 0 does", "targets all of one kind"),
+    "hinge": (
+        "Keras",
+        "0 becomes -1 where a whole batch is of 0 and 1; here every 0 does.",
+        "Targets are of one kind, 0 and 1 or -1 and 1.",
+    ),
     "saturated": (
         "Keras",
-        "probabilities are clipped to 1e-7 after a softmax or sigmoid layer too; here losses behind "
-        "these are computed from the logits",
-        "Keras gets the logits",
+        "Probabilities are clipped to 1e-7 behind a softmax or sigmoid layer too, where ours are those of the logits.",
+        "Keras gets the logits.",
     ),
-    "smoothing": ("Keras", "no label smoothing for integer labels", "Keras gets one-hot rows"),
+    "smoothing": ("Keras", "No label smoothing for integer labels.", "Keras gets one-hot rows."),
+    "updates": (
+        "Keras",
+        "Under gradient accumulation schedules count batches; ours count updates.",
+        "Keras gets a schedule of the number of updates.",
+    ),
+    "average": (
+        "Keras",
+        "Under gradient accumulation the average of the weights moves with each batch; ours with each update.",
+        "Keras gets the batches of an update joined.",
+    ),
 }
 
 

@@ -248,5 +248,5 @@ def test_initializers(name):
 
 
 def test_every_initializer_is_compared():
-    kinds = {kind for kind in vars(fusednet.initializers)["_CLASSES"]}
+    kinds = set(vars(fusednet.initializers)["_CLASSES"])
     assert kinds == {*DRAWN, *EXACT, "Orthogonal"}

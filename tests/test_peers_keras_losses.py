@@ -184,7 +184,7 @@ def test_metrics(name):
     for begin in range(0, ROWS, 5):
         theirs.update_state(y[begin : begin + 5], outputs[begin : begin + 5])
     want = float(theirs.result())
-    assert 0.0 < abs(want)
+    assert abs(want) > 0.0
     assert want != 1.0
     convention = "accuracy" if name.startswith("Accuracy") else ""
     peers.agree(f"metric {name}", PEER, got, want, convention=convention)
