@@ -53,6 +53,55 @@ CONVENTIONS: dict[str, tuple[str, str, str]] = {
         "Under gradient accumulation the average of the weights moves with each batch; ours with each update.",
         "Keras gets the batches of an update joined.",
     ),
+    "statistics": (
+        "PyTorch",
+        "BatchNormalization's momentum is 1 minus ours; its moving variance is unbiased, divided by n - 1.",
+        "1 - momentum; the moving variance is multiplied by (n - 1) / n where batches have entered it.",
+    ),
+    "softplus": ("PyTorch", "Softplus is x itself above a threshold of 20.", "threshold = 100."),
+    "features": (
+        "PyTorch",
+        'The reduction "sum" is over samples and features; ours is over samples of the mean over features.',
+        "PyTorch's sum is divided by the number of outputs.",
+    ),
+    "class weights": (
+        "PyTorch",
+        "The mean over weighted classes divides by the sum of weights; ours by the number of rows, as Keras's.",
+        "PyTorch's sum is divided by the number of rows.",
+    ),
+    "velocity": (
+        "PyTorch",
+        "The learning rate multiplies the velocity; in ours it is inside, v = momentum * v - rate * g.",
+        "The same while the rate is constant; with a schedule ours is held against its formula.",
+    ),
+    "epsilon, RMSprop": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0."),
+    "epsilon, Adagrad": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0."),
+    "epsilon, Adam": (
+        "PyTorch",
+        'Epsilon is added to the corrected root, ours to the root as it is ("epsilon hat" of the paper).',
+        "epsilon = 0; 1e-7 in float32.",
+    ),
+    "epsilon, Adamax": ("PyTorch", "Epsilon is added to the gradient's magnitude, ours to the norm.", "epsilon = 0."),
+    "Nadam": (
+        "PyTorch",
+        "The momentum's discount changes with 0.96**(0.004 t), ours with 0.96**t, as in the paper.",
+        "momentum_decay = 1.",
+    ),
+    "clipping": (
+        "PyTorch",
+        "A norm is scaled by limit / (norm + 1e-6), ours by limit / norm.",
+        "PyTorch's limit is multiplied by (norm + 1e-6) / norm.",
+    ),
+    "weight decay": (
+        "PyTorch",
+        "`weight_decay` of all but AdamW is a penalty of weight_decay / 2 * sum(w**2); ours is always decoupled.",
+        "Ours gets regularizers.L2(weight_decay / 2).",
+    ),
+    "milestones": (
+        "PyTorch",
+        "A milestone is the first step of the new rate; Keras's and our boundary the last of the old.",
+        "Milestones are boundaries + 1.",
+    ),
 }
 
 
@@ -87,8 +136,11 @@ def keras() -> Any:
 
 
 def torch() -> Any:
-    """PyTorch; skips the module without it."""
-    return pytest.importorskip("torch", reason='PyTorch is not installed: pip install "fusednet[peers]"')
+    """PyTorch on one thread; skips the module without it."""
+    module = pytest.importorskip("torch", reason='PyTorch is not installed: pip install "fusednet[peers]"')
+    module.set_num_threads(1)
+    module.set_default_dtype(module.float64)  # of what NAdam keeps between steps, whatever the model's type
+    return module
 
 
 def arrays(values: Any) -> list[np.ndarray]:
