@@ -97,7 +97,7 @@ class Nadam(Optimizer):
         epsilon: at least 0.
         weight_decay, options: see `Optimizer`.
 
-    Source: Dozat 2016, algorithm 2.
+    Source: Dozat 2016, algorithm 2, where t / 250 stands for t in the discount.
     """
 
     beta_1: float
