@@ -36,6 +36,11 @@ CONVENTIONS: dict[str, tuple[str, str, str]] = {
         "BatchNormalization's momentum is 1 minus ours; its moving variance is unbiased, divided by n - 1.",
         "1 - momentum; the moving variance is multiplied by (n - 1) / n where batches have entered it.",
     ),
+    "normal": (
+        "PyTorch",
+        "Normal initializers are not cut off at two standard deviations.",
+        "Standard deviations are compared, which are the same.",
+    ),
     "softplus": ("PyTorch", "Softplus is x itself above a threshold of 20.", "threshold = 100."),
     "features": (
         "PyTorch",

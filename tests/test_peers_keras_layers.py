@@ -79,12 +79,38 @@ def test_layers(name):
     train(name, ours, theirs, peers.batches(batch(shape)))
 
 
-@pytest.mark.parametrize("name", [row["name"] for row in _native.noise_rows()])
-def test_random_layers_do_nothing_at_inference(name):
-    kind = "".join(part.capitalize() for part in name.split("_"))
+# Rows whose values are compared one by one, and rows of which mean and deviation are.
+DROPPING = {"dropout": "Dropout", "alpha_dropout": "AlphaDropout"}
+CONTINUOUS = {"gaussian_dropout": "GaussianDropout", "gaussian_noise": "GaussianNoise"}
+
+
+@pytest.mark.parametrize("kind", [*DROPPING.values(), *CONTINUOUS.values()])
+def test_random_layers_do_nothing_at_inference(kind):
     ours, theirs = pair(lambda k: [getattr(k.layers, kind)(0.4), *head(k)], FLAT)
     x = peers.inputs()
     peers.agree(f"{kind} at inference", PEER, ours.model.predict(x), theirs.model(x, training=False))
+
+
+def test_every_random_layer_is_compared():
+    assert {row["name"] for row in _native.noise_rows()} == {*DROPPING, *CONTINUOUS}
+
+
+@pytest.mark.parametrize("name", [*DROPPING, *CONTINUOUS])
+@pytest.mark.parametrize("parameter", [0.1, 0.6])
+def test_random_layers_in_training(name, parameter):
+    """What becomes of elements that are kept and of those that are not; the draws are each library's own."""
+    kind = {**DROPPING, **CONTINUOUS}[name]
+    x = np.full((400, 300), 0.7)
+    theirs = np.asarray(getattr(keras.layers, kind)(parameter, seed=3)(x, training=True))
+    key = "stddev" if name == "gaussian_noise" else "rate"
+    ours = fusednet.ops.noise_forward(x, name, seed=3, **{key: parameter})
+    assert theirs.dtype == ours.dtype
+    if name in DROPPING:
+        peers.agree(f"{kind} in training", PEER, [np.unique(ours)], [np.unique(theirs)])
+        assert abs((ours == ours.min()).mean() - (theirs == theirs.min()).mean()) < 0.01
+    else:
+        got, want = ([values.mean(), values.std()] for values in (ours, theirs))
+        peers.agree(f"{kind} in training", PEER, got, want, tolerance=0.01)
 
 
 def test_known_statistics():
@@ -139,9 +165,10 @@ def test_activations(name, params):
     if function is None:
         function = lambda k, x: getattr(k.activations, name)(x)  # noqa: E731
     ours_function = getattr(fusednet.activations, name).with_params(**params)
-    x = np.concatenate([4.0 * peers.inputs(30), np.full((1, 5), -0.0), np.full((1, 5), 1e-3), np.full((1, 5), 40.0)])
+    many = [4.0 * peers.inputs(30), *(np.full((1, 5), value) for value in (-0.0, 1e-3, -1e-3, 40.0, -40.0))]
     subject = f"activation {name}" + "".join(f", {key}={value:g}" for key, value in params.items())
-    peers.agree(f"{subject}: outputs", PEER, ours_function(x), function(keras, x))
+    got, want = ([of(x) for x in many] for of in (ours_function, lambda x: function(keras, x)))
+    peers.agree(f"{subject}: outputs", PEER, got, want)
 
     def stack(k):
         mine = ours_function if k is fusednet else lambda values: function(k, values)

@@ -206,6 +206,7 @@ FITS = {
     "plain": {},
     "sample_weight": {"sample_weight": peers.weights()},
     "class_weight": {"class_weight": {0: 0.5, 2: 3.0}},
+    "class_weight, one-hot": {"class_weight": {0: 0.5, 2: 3.0}},
 }
 
 
@@ -222,14 +223,19 @@ def test_fit(options, reduction):
             k.layers.Dense(OUTPUTS, "softmax"),
         ]
 
-    ours, theirs = pair(stack, (5,), loss("SparseCategoricalCrossentropy", reduction=reduction))
+    sparse = "one-hot" not in options
+    entropy = "SparseCategoricalCrossentropy" if sparse else "CategoricalCrossentropy"
+    ours, theirs = pair(stack, (5,), loss(entropy, reduction=reduction))
     ours.model.compile(fusednet.optimizers.SGD(0.02), ours.model.loss, ["accuracy"])
     ours.model.set_weights(ours.first)
     theirs.model.compile(keras.optimizers.SGD(0.02), theirs.loss, metrics=["accuracy"], run_eagerly=True)
-    held = peers.inputs(seed=20), peers.labels(seed=21), peers.weights(seed=22)
+    y, y_held = peers.labels(), peers.labels(seed=21)
+    if not sparse:
+        y, y_held = peers.one_hot(y), peers.one_hot(y_held)
+    held = peers.inputs(seed=20), y_held, peers.weights(seed=22)
     arguments = {"batch_size": 5, "epochs": 3, "verbose": 0, "shuffle": False, "validation_batch_size": 5}
     histories = [
-        side.model.fit(peers.inputs(), peers.labels(), **arguments, **FITS[options], validation_data=held).history
+        side.model.fit(peers.inputs(), y, **arguments, **FITS[options], validation_data=held).history
         for side in (ours, theirs)
     ]
     keys = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -158,6 +158,15 @@ def test_averages_at_the_end_of_fit(name):
     peers.agree(f"{name}, average after fit", PEER, ours.weights(), theirs.weights())
 
 
+def test_averages_come_before_constraints():
+    average = {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 2}
+
+    def stack(k):
+        return [k.layers.Dense(6, "tanh", kernel_constraint=k.constraints.MaxNorm(0.5)), k.layers.Dense(3, "softmax")]
+
+    run("SGD, average and constraint", lambda k: k.optimizers.SGD(0.1, **average), stack)
+
+
 class EveryUpdate(keras.optimizers.schedules.LearningRateSchedule):
     """Keras's schedule of the number of updates, not of batches."""
 

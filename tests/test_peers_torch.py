@@ -120,6 +120,31 @@ def test_random_layers_do_nothing_at_inference(kind):
     peers.agree(f"{kind} at inference", PEER, ours.model.predict(x), theirs.predict(x))
 
 
+INIT = nn.init
+INITIALIZERS = {
+    "GlorotUniform": INIT.xavier_uniform_,
+    "HeUniform": lambda w: INIT.kaiming_uniform_(w, nonlinearity="relu"),
+    "LecunUniform": lambda w: INIT.kaiming_uniform_(w, nonlinearity="linear"),
+    "GlorotNormal": INIT.xavier_normal_,
+    "HeNormal": lambda w: INIT.kaiming_normal_(w, nonlinearity="relu"),
+    "LecunNormal": lambda w: INIT.kaiming_normal_(w, nonlinearity="linear"),
+    "TruncatedNormal": lambda w: INIT.trunc_normal_(w, 0.0, 0.05, -0.1, 0.1),
+}
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initializers(name):
+    """The numbers are each library's own: their spread, and the bounds of uniform ones, are compared."""
+    ours = getattr(fusednet.initializers, name)(seed=3)((400, 300), dtype="float64")
+    theirs = torch.empty(300, 400)
+    torch.manual_seed(3)
+    INITIALIZERS[name](theirs)
+    uniform = name.endswith("Uniform")
+    got, want = ([v.std(), v.min(), v.max()][: 3 if uniform else 1] for v in (ours, theirs.numpy()))
+    convention = "" if uniform or name == "TruncatedNormal" else "normal"
+    peers.agree(f"{name}: deviation", PEER, got, want, tolerance=0.01, convention=convention)
+
+
 # PyTorch's module for each row, with the row's default parameters and with others.
 ACTIVATIONS = {
     "linear": lambda: nn.Identity(),
