@@ -49,11 +49,21 @@ class TensorCheck:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `check_gradients` found; true if something was compared and all of it passed, and a table when printed."""
+    """What `check_gradients` found; true if something was compared and all of it passed, and a table when printed.
+
+    Attributes:
+        tensors: the comparisons.
+        tolerance: distance that passes.
+        loss: of the batch.
+        kinks: where elements were left out: the layers with inputs on a kink of theirs (activations, maxima of pooling
+            and Maxout), parameters on the kink of their penalty, and "loss", each with how many there are. Inputs that
+            no parameter moves across the kink count too.
+    """
 
     tensors: tuple[TensorCheck, ...]
     tolerance: float
     loss: float
+    kinks: tuple[tuple[str, int], ...] = ()
 
     def __bool__(self) -> bool:
         return all(check.passed for check in self.tensors) and any(check.checked for check in self.tensors)
@@ -82,6 +92,8 @@ class GradientReport:
         wrong = ", ".join(check.name for check in self.failures)
         verdict = "all right" if self else f"WRONG: {wrong}" if wrong else "nothing could be compared"
         lines.append(f"{passed} of {len(self.tensors)} below {self.tolerance:g} at loss {self.loss:.6g}: {verdict}")
+        if self.kinks:
+            lines.append("on kinks: " + ", ".join(f"{name} ({count})" for name, count in self.kinks))
         return "\n".join(line.rstrip() for line in lines)
 
 
@@ -126,7 +138,7 @@ def check_gradients(
     that of a bias before a BatchNormalization, is then not failed for that noise, while any error above the noise
     still is. The worst single element is found by |a - n| / max(|a| + |n|, rms of a, the floor of one element) and is
     held to ten times the tolerance. Elements that sit on a kink, where there is no derivative, are counted and left
-    out.
+    out, and the layers whose inputs lie on one are named.
 
     Args:
         model: a compiled model; it does not change.
@@ -181,7 +193,9 @@ def check_gradients(
             picked = np.sort(generator.choice(values.size, limit, replace=False)).astype(np.int64)
         numeric, steps = _differences(plan, rows, targets, weights, None if name == "inputs" else name, picked)
         checks.append(_compare(name, values, picked, numeric, noise * (_STEPS[0] / steps), tolerance))
-    return GradientReport(tuple(checks), tolerance, float(result["loss"]))
+    left_out = any(check.kinks for check in checks)
+    kinks = tuple(plan.kinks(rows, targets, weights)) if left_out else ()
+    return GradientReport(tuple(checks), tolerance, float(result["loss"]), kinks)
 
 
 def _in_float64(targets: NDArray[Any]) -> NDArray[Any]:
