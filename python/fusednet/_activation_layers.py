@@ -1,21 +1,31 @@
 """Activation layers: one class for each row of the catalogue, under the name that Keras would give it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fusednet import activations
-from fusednet._layer import Layer, Shape, flat
+from fusednet import activations, initializers
+from fusednet._layer import Layer, Shape, WeightSpec, flat
 from fusednet.activations import ActivationFunction
+from fusednet.initializers import Initializer
 
-_SPELLING = {"relu": "ReLU", "elu": "ELU", "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "prelu": "PReLU"}
+_SPELLING = {
+    "relu": "ReLU", "relu6": "ReLU6", "elu": "ELU", "selu": "SELU", "gelu": "GELU", "silu": "SiLU", "prelu": "PReLU",
+    "rrelu": "RReLU",
+}  # fmt: skip
 # Names of parameters in older Keras.
 _FORMER = {("leaky_relu", "alpha"): "negative_slope"}
 
 
 class Activation(Layer):
-    """Applies an activation function: `Activation("elu")`, `Activation(activations.elu.with_params(alpha=0.5))`."""
+    """Applies an activation function: `Activation("elu")`, `Activation(activations.elu.with_params(alpha=0.5))`.
+
+    One over single elements takes samples of any shape; one over rows, or with a learned slope, takes (n, c). A
+    learned slope is the array `alpha` (c,), zeros at first.
+    """
 
     activation: ActivationFunction
+    alpha_initializer: Initializer
+    shared: bool
 
     def __init__(
         self,
@@ -28,13 +38,24 @@ class Activation(Layer):
         function = activations.get(activation, "Activation")
         super().__init__(name=name, trainable=trainable, input_shape=input_shape)
         self._set("activation", function)
+        if function.slope == "learned":
+            self._set("alpha_initializer", initializers.get("zeros"))
+            self._set("shared", False)
 
     def output_shape(self, shape: Shape) -> Shape:
-        flat(self, shape)
+        if self.activation.over_rows or self.activation.slope == "learned":
+            flat(self, shape)
         return shape
 
+    def weight_specs(self, shape: Shape) -> list[WeightSpec]:
+        if self.activation.slope != "learned":
+            return []
+        return [WeightSpec("alpha", (1,) if self.shared else shape, self.trainable, self.alpha_initializer)]
+
     def native(self) -> dict[str, Any]:
-        return {"kind": "activation", "name": self.name, "activation": self.activation.native()}
+        shared = self.activation.slope == "learned" and self.shared
+        native = {"kind": "activation", "name": self.name, "trainable": self.trainable}
+        return {**native, "activation": self.activation.native(shared)}
 
     def get_config(self) -> dict[str, Any]:
         function = {"name": self.activation.name, "params": dict(self.activation.params)}
@@ -50,40 +71,85 @@ def make(name: str) -> type[Activation]:
     """The layer class of a row: its parameters, by position or name, and those of every layer."""
     function = ActivationFunction(name)
     kind = class_name(name)
+    own = ("alpha_initializer", "shared", "shared_axes") if function.slope == "learned" else ()
+    flags = {flag: row for (of, flag), row in activations.VARIANTS.items() if of == name}
+    takes = [*own, *function.params, *flags]
 
     def init(
         self: Activation,
-        *args: float,
+        *args: Any,
         input_shape: Sequence[int] | int | None = None,
         trainable: bool = True,
         **kwargs: Any,
     ) -> None:
         layer_name = kwargs.pop("name", None)
-        if len(args) > len(function.params):
-            raise TypeError(f"[{kind}] expects at most {len(function.params)} positional arguments, got {len(args)}")
-        given = dict(zip(function.params, args, strict=False))
+        if len(args) > len(takes):
+            raise TypeError(f"[{kind}] expects at most {len(takes)} positional arguments, got {len(args)}")
+        given = dict(zip(takes, args, strict=False))
         for key, value in kwargs.items():
             key = _FORMER.get((name, key), key)
             if key in given:
                 raise TypeError(f"[{kind}] got {key} twice")
             given[key] = value
-        unknown = [key for key in given if key not in function.params]
+        unknown = [key for key in given if key not in takes]
         if unknown:
-            known = [*function.params, "name", "input_shape", "trainable"]
+            known = [*takes, "name", "input_shape", "trainable"]
             raise TypeError(f"[{kind}] arguments expected: {', '.join(known)}; got {unknown[0]!r}")
+        learned = {key: given.pop(key) for key in own if key in given}
+        values = _slope_options(kind, **learned) if own else {}
         Activation.__init__(
             self, function.with_params(**given), name=layer_name, input_shape=input_shape, trainable=trainable
         )
+        for key, value in values.items():
+            self._set(key, value)
 
     def get_config(self: Activation) -> dict[str, Any]:
         config = Activation.get_config(self)
         del config["activation"]
+        config.update({flag: self.activation.name == row for flag, row in flags.items()})
+        if own:
+            config.update(alpha_initializer=initializers.serialize(self.alpha_initializer), shared=self.shared)
         return {**self.activation.params, **config}
 
-    arguments = ", ".join(f"{key}={value:g}" for key, value in function.params.items())
-    doc = f"{kind}({arguments}): f(x) = {function.formula}."
+    doc = _doc(kind, function, flags)
     members = {"__init__": init, "get_config": get_config, "__doc__": doc, "__module__": "fusednet.layers"}
     return type(kind, (Activation,), members)
+
+
+def _slope_options(
+    kind: str, alpha_initializer: object = "zeros", shared: bool = False, shared_axes: object = None
+) -> dict[str, object]:
+    """The checked arguments of a learned slope; Keras's shared_axes=[1] means one slope for all features."""
+    if shared_axes not in (None, 1, -1, [], (), [1], (1,), [-1], (-1,)):
+        raise ValueError(f"[{kind}] shared_axes expects None or [1], the features of flat inputs, got {shared_axes!r}")
+    initializer = initializers.get(alpha_initializer, kind, "alpha_initializer")
+    return {"alpha_initializer": initializer, "shared": bool(shared or shared_axes)}
+
+
+def _doc(kind: str, function: ActivationFunction, flags: Mapping[str, str]) -> str:
+    arguments = [f"{key}={value:g}" for key, value in function.params.items()] + [f"{flag}=False" for flag in flags]
+    doc = f"{kind}({', '.join(arguments)}): f(x) = {function.formula}."
+    if function.slope == "random":
+        return f"{doc}\n\nTraining draws a slope for each element; inference takes (lower + upper) / 2."
+    if function.slope == "none":
+        return doc + "".join(f"\n\nWith {flag}=True it is {row}." for flag, row in flags.items())
+    return f"""{kind}(alpha_initializer="zeros", shared=False): f(x) = {function.formula}.
+
+    Args:
+        alpha_initializer: first slopes, an initializer or its name; Keras's "zeros" begins as ReLU, He et al. begin
+            with Constant(0.25).
+        shared: one slope for all features; Keras's shared_axes=[1] means the same.
+        name, trainable, input_shape: see `Layer`.
+
+    x and y are (n, c); the array `alpha` is (c,), or (1,) if shared. Its gradient is the sum of dy * min(x, 0).
+
+    Source: He et al. 2015, eq. 1.
+
+    Example:
+        >>> from fusednet.layers import {kind}
+        >>> [(spec.role, spec.shape) for spec in {kind}(shared=True).weight_specs((8,))]
+        [('alpha', (1,))]
+    """
 
 
 CLASSES = {class_name(name): make(name) for name in activations.names()}

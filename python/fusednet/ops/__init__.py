@@ -20,8 +20,6 @@ from fusednet.ops._activations import (
     activation_backward,
     activation_forward,
     saves_output,
-    softmax_backward,
-    softmax_forward,
 )
 from fusednet.ops._layers import (
     batchnorm_backward,
@@ -68,8 +66,6 @@ __all__ = [
     "moving_average",
     "optimizer_update",
     "saves_output",
-    "softmax_backward",
-    "softmax_forward",
     "squared_norm",
 ]
 __all__.extend(_catalogue.FUNCTIONS)
