@@ -184,16 +184,21 @@ def test_null_gamma_and_beta_are_one_and_zero(backend):
     np.testing.assert_array_equal(results[0], results[1])
 
 
-def test_in_place_is_the_same_bits(backend):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+@pytest.mark.parametrize("training", [True, False])
+def test_in_place_is_the_same_bits(backend, name, kind, training):
+    """dx may be dy and y may be x; without training and gradients of parameters there is one pass only."""
     x, gamma, beta, dy = (v.astype(backend.dtype) for v in case(20, 2 * backend.lanes + 1))
     mean, variance = statistics(x, backend.isa)
     y, dx, x2 = np.empty_like(x), np.empty_like(x), x.copy()
-    _native.batchnorm_forward(x, mean, variance, gamma, beta, y, 1e-3, "elu", [1.0], backend.isa)
-    _native.batchnorm_forward(x2, mean, variance, gamma, beta, x2, 1e-3, "elu", [1.0], backend.isa)
+    slope = None if kind is None else slopes(kind, x.shape).astype(backend.dtype)
+    row = 1e-3, name, PARAMS[name]
+    _native.batchnorm_forward(x, mean, variance, gamma, beta, y, *row, backend.isa, slope)
+    _native.batchnorm_forward(x2, mean, variance, gamma, beta, x2, *row, backend.isa, slope)
     np.testing.assert_array_equal(x2, y)
     for out in (dx, dy):
         _native.batchnorm_backward(
-            dy, x, y, mean, variance, gamma, beta, out, None, None, 1e-3, "elu", [1.0], True, backend.isa
+            dy, x, y, mean, variance, gamma, beta, out, None, None, *row, training, backend.isa, slope
         )
     np.testing.assert_array_equal(dy, dx)
 

@@ -82,13 +82,15 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
 }
 
 // With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)). A
-// learned slope's gradient is a third sum in the same order. Columns outermost: what the two passes share stays in
-// registers and nothing is allocated.
+// learned slope's gradient is a third sum in the same order. Where f' is computed from its input, which is dear, the
+// first pass leaves du in dx for the second. Columns outermost: what the two passes share stays in registers and
+// nothing is allocated.
 template <class F>
 void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const F f(a.params);
     const double n = a.rows > 0 ? double(a.rows) : 1.0;
     const bool sums = a.training || a.dgamma || a.dbeta || a.dslope;
+    const bool keeps = !F::from_output && sums;
     for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
         constexpr Index count = decltype(vectors)::count;
         Normalized norm[count];
@@ -122,6 +124,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
                         const V dy = load(a.dy.row(i) + j + v * lanes, part);
                         of_slope[v] = of_slope[v] + dy * f.slope_gradient(u);
                     }
+                    if (keeps) store(a.dx.row(i) + j + v * lanes, du, part);  // after dy's last use, which it may be
                 }
             join(total, sum);
             join(product, dot);
@@ -147,7 +150,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
         for (Index i = 0; i < a.rows; ++i)
             for (Index v = 0; v < count; ++v) {
                 const V d = centered(i, v);
-                V du = gradient(i, v, d);
+                V du = keeps ? load(a.dx.row(i) + j + v * lanes, part) : gradient(i, v, d);
                 if (a.training) du = fma(d, mean_dot[v], du - mean_du[v]);
                 store(a.dx.row(i) + j + v * lanes, norm[v].scale * du, part);
             }

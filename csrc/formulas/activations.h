@@ -119,7 +119,7 @@ struct Rrelu {
 
 // Beyond these bounds every gate is open or shut to the last digit, and an infinite x meets no zero.
 template <class W>
-W bounded(W x, double bound) {
+FUSEDNET_INLINE W bounded(W x, double bound) {
     return min(W(bound), max(W(-bound), x));
 }
 
@@ -129,7 +129,7 @@ struct Root {
 };
 
 template <class W>
-W near_root(W x, const Root& root, W direct) {
+FUSEDNET_INLINE W near_root(W x, const Root& root, W direct) {
     const W t = (x - W(root.high)) - W(root.low);
     W p = fma(t, W(root.c[7]), W(root.c[6]));
     p = fma(p, t, W(root.c[5]));
@@ -143,12 +143,12 @@ W near_root(W x, const Root& root, W direct) {
 
 // x sigmoid(v), and its derivative sigmoid(v) + k sigmoid(v) (1 - sigmoid(v)) with k = x v'.
 template <class W>
-W gated(W x, W v) {
+FUSEDNET_INLINE W gated(W x, W v) {
     const W e = vexp(-abs(v));
     return x * select(v < W(0), e, W(1)) / (W(1) + e);
 }
 template <class W>
-W gated_derivative(W v, W k) {
+FUSEDNET_INLINE W gated_derivative(W v, W k) {
     const W e = vexp(-abs(v)), d = W(1) + e;
     return fma(select(v < W(0), e, W(1)), d, e * k) / (d * d);
 }
