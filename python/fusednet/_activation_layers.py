@@ -155,7 +155,7 @@ def _doc(kind: str, function: ActivationFunction, flags: Mapping[str, str]) -> s
         return f"{doc}\n\nTraining draws a slope for each element; inference takes (lower + upper) / 2."
     if function.slope == "none":
         return doc + "".join(f"\n\nWith {flag}=True it is {row}." for flag, row in flags.items())
-    return f"""{kind}(alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared=False): f(x) = {function.formula}.
+    return f"""{kind}: f(x) = {function.formula}, with slopes that are learned.
 
     Args:
         alpha_initializer: first slopes, an initializer or its name; Keras's "zeros" begins as ReLU, He et al. begin
