@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu", "logistic": "sigmoid"}  # Keras's second names
+
 _counts: dict[str, int] = {}
 
 
