@@ -161,6 +161,7 @@ def make(name: str) -> type[Loss]:
         "__module__": "fusednet.losses",
         "__doc__": f"{kind}({', '.join([*arguments, 'reduction=' + repr(REDUCTIONS[0])])}): {row['formula']}.\n\n"
         "x is the model's output, t the target of the same shape; see `Loss` for the reduction and what is raised.\n\n"
-        f"Example:\n    >>> from fusednet import losses\n    >>> losses.get({name!r}) == losses.{kind}()\n    True\n",
+        + _names.sourced(row)
+        + f"Example:\n    >>> from fusednet import losses\n    >>> losses.get({name!r}) == losses.{kind}()\n    True\n",
     }
     return type(kind, (Loss,), members)
