@@ -107,7 +107,8 @@ def assert_close(got, want, bound, what: str = "") -> None:
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
     finite = np.isfinite(want)
     np.testing.assert_array_equal(got[~finite], want[~finite], err_msg=what)
-    bad = ~(np.abs(got - want) <= bound) & finite
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(got - want) <= bound) & finite
     if bad.any():
         i = tuple(int(v) for v in np.argwhere(bad)[0])
         b = np.broadcast_to(bound, want.shape)[i]

@@ -86,6 +86,7 @@ py::list activation_rows() {
         const ActivationTraits& traits = formulas().activation[&row - activation_catalogue];
         py::dict d = row_dict(row);
         d["from_output"] = traits.from_output;
+        d["reads_saved"] = traits.reads_saved;
         d["slope"] = slopes[int(traits.slope)];
         d["row"] = false;
         list.append(d);
@@ -93,6 +94,7 @@ py::list activation_rows() {
     for (const Row& row : row_activation_catalogue) {
         py::dict d = row_dict(row);
         d["from_output"] = true;
+        d["reads_saved"] = true;
         d["slope"] = slopes[0];
         d["row"] = true;
         list.append(d);

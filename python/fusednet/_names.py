@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu", "logistic": "sigmoid"}  # Keras's second names
+
 _counts: dict[str, int] = {}
 
 

@@ -289,15 +289,6 @@ def get_all(owner: str, metrics: object, loss: Loss) -> list[Metric]:
     return list(found.values())
 
 
-def checked(owner: str, metrics: object, loss: Loss) -> list[str]:
-    """The names of metrics that count right answers; raises as `get_all`."""
-    found = get_all(owner, metrics, loss)
-    for metric in found:
-        if metric.row not in ("accuracy", "binary_accuracy"):
-            raise _names.unknown(owner, "metrics", metric.name, ("accuracy", "binary_accuracy"))
-    return [metric.name for metric in found]
-
-
 def __dir__() -> list[str]:
     return sorted(__all__)
 

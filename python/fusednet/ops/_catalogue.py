@@ -17,26 +17,29 @@ Array = NDArray[Any]
 def _forward(row: dict[str, Any]) -> Callable[..., Array]:
     name = row["name"]
 
-    def function(x: ArrayLike, *, out: Array | None = None, isa: str | None = None, **params: float) -> Array:
-        return activation_forward(x, name, out=out, isa=isa, **params)
+    def function(x: ArrayLike, *, out: Array | None = None, isa: str | None = None, **options: Any) -> Array:
+        return activation_forward(x, name, out=out, isa=isa, **options)
 
     doc = f"y = {row['formula']}; see `activation_forward`."
-    return _named(function, f"{name}_forward", doc, _arguments("x"), {**dict(row["params"]), "out": None, "isa": None})
+    return _named(function, f"{name}_forward", doc, _arguments("x"), _keywords(row))
 
 
-def _backward(row: dict[str, Any]) -> Callable[..., Array]:
+def _backward(row: dict[str, Any]) -> Callable[..., Array | tuple[Array, Array]]:
     name = row["name"]
     saved = "y" if row["from_output"] else "x"
 
     def function(
-        dy: ArrayLike, saved: ArrayLike, *, out: Array | None = None, isa: str | None = None, **params: float
-    ) -> Array:
-        return activation_backward(dy, saved, name, out=out, isa=isa, **params)
+        dy: ArrayLike, saved: ArrayLike, *, out: Array | None = None, isa: str | None = None, **options: Any
+    ) -> Array | tuple[Array, Array]:
+        return activation_backward(dy, saved, name, out=out, isa=isa, **options)
 
     doc = f"The gradient of y = {row['formula']}; `saved` is {saved}. See `activation_backward`."
-    return _named(
-        function, f"{name}_backward", doc, _arguments("dy", "saved"), {**dict(row["params"]), "out": None, "isa": None}
-    )
+    return _named(function, f"{name}_backward", doc, _arguments("dy", "saved"), _keywords(row))
+
+
+def _keywords(row: dict[str, Any]) -> dict[str, Any]:
+    slope = {} if row["slope"] == "none" else {"slope": None}
+    return {**dict(row["params"]), **slope, "out": None, "isa": None}
 
 
 def _noise(row: dict[str, Any], direction: str) -> Callable[..., Array]:
@@ -106,9 +109,8 @@ def _named(
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 for _row in _native.activation_rows():
-    if not _row["row"]:  # those over rows are written out, with their own argument names
-        FUNCTIONS[f"{_row['name']}_forward"] = _forward(_row)
-        FUNCTIONS[f"{_row['name']}_backward"] = _backward(_row)
+    FUNCTIONS[f"{_row['name']}_forward"] = _forward(_row)
+    FUNCTIONS[f"{_row['name']}_backward"] = _backward(_row)
 for _row in _native.noise_rows():
     for _direction in ("forward", "backward"):
         FUNCTIONS[f"{_row['name']}_{_direction}"] = _noise(_row, _direction)
