@@ -4,34 +4,37 @@
 // for what everybody knows; the sources of metrics, constraints and schedules are with their Python classes.
 #pragma once
 
-// ROW(name, Struct, parameter names, their defaults, formula).
-#define FUSEDNET_ACTIVATIONS(ROW)                                                                \
-    ROW(linear, Linear, "", "", "x")                                                             \
-    ROW(sigmoid, Sigmoid, "", "", "1 / (1 + exp(-x))")                                           \
-    ROW(tanh, Tanh, "", "", "tanh(x)")                                                           \
-    ROW(relu, Relu, "", "", "max(x, 0)")                                                         \
-    ROW(leaky_relu, LeakyRelu, "negative_slope", "0.01", "x if x > 0 else negative_slope * x")   \
-    ROW(elu, Elu, "alpha", "1", "x if x > 0 else alpha * (exp(x) - 1)")                          \
-    ROW(selu, Selu, "", "", "scale * x if x > 0 else scale * alpha * (exp(x) - 1)")              \
-    ROW(prelu, Prelu, "", "", "x if x > 0 else slope * x, slope learned")                        \
-    ROW(rrelu, Rrelu, "lower,upper", "0.125,0.3333333333333333",                                 \
-        "x if x > 0 else slope * x, slope drawn from [lower, upper)")                            \
-    ROW(gelu, Gelu, "", "", "x * (1 + erf(x / sqrt(2))) / 2")                                    \
-    ROW(gelu_tanh, GeluTanh, "", "", "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2") \
-    ROW(silu, Silu, "", "", "x / (1 + exp(-x))")                                                 \
-    ROW(mish, Mish, "", "", "x * tanh(log(1 + exp(x)))")                                         \
-    ROW(softplus, Softplus, "", "", "log(1 + exp(x))")                                           \
-    ROW(softsign, Softsign, "", "", "x / (1 + |x|)")                                             \
-    ROW(relu6, Relu6, "", "", "min(max(x, 0), 6)")                                               \
-    ROW(hard_sigmoid, HardSigmoid, "", "", "min(max(x + 3, 0), 6) / 6")                          \
-    ROW(hard_silu, HardSilu, "", "", "x * min(max(x + 3, 0), 6) / 6")                            \
-    ROW(exponential, Exponential, "", "", "exp(x)")                                              \
-    ROW(rescaling, Rescaling, "scale,offset", "1,0", "scale * x + offset")
+// ROW(name, Struct, parameter names, their defaults, formula, source).
+#define FUSEDNET_ACTIVATIONS(ROW)                                                                                  \
+    ROW(linear, Linear, "", "", "x", "")                                                                           \
+    ROW(sigmoid, Sigmoid, "", "", "1 / (1 + exp(-x))", "")                                                         \
+    ROW(tanh, Tanh, "", "", "tanh(x)", "")                                                                         \
+    ROW(relu, Relu, "", "", "max(x, 0)", "Nair & Hinton 2010")                                                     \
+    ROW(leaky_relu, LeakyRelu, "negative_slope", "0.01", "x if x > 0 else negative_slope * x", "Maas et al. 2013") \
+    ROW(elu, Elu, "alpha", "1", "x if x > 0 else alpha * (exp(x) - 1)", "Clevert et al. 2016, eq. 15")             \
+    ROW(selu, Selu, "", "", "scale * x if x > 0 else scale * alpha * (exp(x) - 1)",                                \
+        "Klambauer et al. 2017, eq. 2 and 14")                                                                     \
+    ROW(prelu, Prelu, "", "", "x if x > 0 else slope * x, slope learned", "He et al. 2015, eq. 1")                 \
+    ROW(rrelu, Rrelu, "lower,upper", "0.125,0.3333333333333333",                                                   \
+        "x if x > 0 else slope * x, slope drawn from [lower, upper)",                                              \
+        "Xu et al. 2015, eq. 4, with the slope as a factor")                                                       \
+    ROW(gelu, Gelu, "", "", "x * (1 + erf(x / sqrt(2))) / 2", "Hendrycks & Gimpel 2016, section 2")                \
+    ROW(gelu_tanh, GeluTanh, "", "", "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2",                   \
+        "Hendrycks & Gimpel 2016, section 2")                                                                      \
+    ROW(silu, Silu, "", "", "x / (1 + exp(-x))", "Elfwing et al. 2018")                                            \
+    ROW(mish, Mish, "", "", "x * tanh(log(1 + exp(x)))", "Misra 2020, eq. 1")                                      \
+    ROW(softplus, Softplus, "", "", "log(1 + exp(x))", "Dugas et al. 2001")                                        \
+    ROW(softsign, Softsign, "", "", "x / (1 + |x|)", "Bergstra et al. 2009")                                       \
+    ROW(relu6, Relu6, "", "", "min(max(x, 0), 6)", "Krizhevsky 2010")                                              \
+    ROW(hard_sigmoid, HardSigmoid, "", "", "min(max(x + 3, 0), 6) / 6", "Howard et al. 2019, section 5.2")         \
+    ROW(hard_silu, HardSilu, "", "", "x * min(max(x + 3, 0), 6) / 6", "Howard et al. 2019, section 5.2")           \
+    ROW(exponential, Exponential, "", "", "exp(x)", "")                                                            \
+    ROW(rescaling, Rescaling, "scale,offset", "1,0", "scale * x + offset", "")
 
-// ROW(name, kernel, formula). Activations that look at whole rows.
-#define FUSEDNET_ROW_ACTIVATIONS(ROW)                               \
-    ROW(softmax, softmax, "exp(x - max(x)) / sum(exp(x - max(x)))") \
-    ROW(log_softmax, log_softmax, "x - max(x) - log(sum(exp(x - max(x))))")
+// ROW(name, kernel, formula, source). Activations that look at whole rows.
+#define FUSEDNET_ROW_ACTIVATIONS(ROW)                                   \
+    ROW(softmax, softmax, "exp(x - max(x)) / sum(exp(x - max(x)))", "") \
+    ROW(log_softmax, log_softmax, "x - max(x) - log(sum(exp(x - max(x))))", "")
 
 // ROW(name, Struct, parameter names, their defaults, formula, source). One sample's loss is the mean (or sum) of the
 // element's formula over its features.

@@ -176,8 +176,9 @@ def ulps(got: Array, exact: Array) -> float:
     the largest number.
     """
     limits = np.finfo(np.float32)
+    below = np.nextafter(limits.max, np.float32(0))  # the largest whose spacing is a number
     with np.errstate(all="ignore"):
-        unit = np.spacing(np.minimum(np.abs(exact.astype(np.float32)), limits.max)).astype(np.float64)
+        unit = np.spacing(np.minimum(np.abs(exact.astype(np.float32)), below)).astype(np.float64)
         error = np.abs(np.clip(got.astype(np.float64), -(2.0**128), 2.0**128) - np.clip(exact, -(2.0**128), 2.0**128))
         error = np.nan_to_num(error / unit, nan=np.inf)
     fine = (np.isnan(got) & np.isnan(exact)) | ((got == 0.0) & (np.abs(exact) < limits.tiny))

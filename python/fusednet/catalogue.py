@@ -227,9 +227,8 @@ _COMMON = ("name", "trainable", "input_shape", "learning_rate_multiplier", "seed
 
 def _defaults(kind: type) -> dict[str, str]:
     """The constructor's arguments; "" where one has to be given."""
-    found = (
-        inspect.signature(kind).parameters if "__init__" in dir(kind) and kind.__init__ is not object.__init__ else {}
-    )
+    plain = not any("__init__" in vars(base) for base in kind.__mro__[:-1])  # object's takes none
+    found = {} if plain else inspect.signature(kind).parameters
     return {
         key: "" if p.default is p.empty else repr(p.default)
         for key, p in found.items()
