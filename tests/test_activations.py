@@ -100,7 +100,7 @@ def test_a_layer_of_each_row(name, kind):
     assert layer.activation == getattr(activations, name)
     config = json.loads(json.dumps(layer.get_config()))
     assert type(layer).from_config(config).get_config() == layer.get_config()
-    native = layer.native()
+    native = layer.native((4,))
     assert (native["kind"], native["name"], native["trainable"]) == ("activation", "a", True)
     assert native["activation"] == layer.activation.native()
     assert layer.output_shape((5,)) == (5,)
@@ -133,7 +133,7 @@ def test_prelu_has_slopes(arguments, shape, first):
     (spec,) = layer.weight_specs((6,))
     assert (spec.role, spec.shape, spec.trainable) == ("alpha", shape, True)
     assert spec.initializer(shape).tolist() == [first] * shape[0]
-    assert layer.native()["activation"]["shared"] == (shape == (1,))
+    assert layer.native((4,))["activation"]["shared"] == (shape == (1,))
     again = layers.PReLU.from_config(json.loads(json.dumps(layer.get_config())))
     assert again.weight_specs((6,)) == [spec]
     assert layers.PReLU(trainable=False).weight_specs((6,))[0].trainable is False

@@ -232,8 +232,7 @@ Value<T> Plan<T>::place_residual(const LayerSpec& layer, Value<T> x) {
     const T* scale = nullptr;
     if (layer.survival < 1.0) {
         T* drawn = arena_.template take<T>(spec_.batch, Use::activations);
-        T* ones = arena_.template take<T>(spec_.batch, Use::activations);
-        append<SurvivalStep<T>>(forward_, table_, "stochastic depth " + layer.name, drawn, ones, layer.survival,
+        append<SurvivalStep<T>>(forward_, table_, "stochastic depth " + layer.name, drawn, layer.survival,
                                 layer.per_sample, random_layers_++);
         scale = drawn;
     }

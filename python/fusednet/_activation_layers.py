@@ -150,9 +150,7 @@ def _slope_options(
 
 def _doc(kind: str, function: ActivationFunction, flags: Mapping[str, str]) -> str:
     learned = function.slope == "learned"
-    first = [f"{key}=None" if key != "shared" else "shared=False" for key in _OWN[1:]] if learned else []
-    arguments = ['alpha_initializer="zeros"', *first] if learned else []
-    arguments += [f"{key}={value:g}" for key, value in function.params.items()] + [f"{flag}=False" for flag in flags]
+    arguments = [f"{key}={value:g}" for key, value in function.params.items()] + [f"{flag}=False" for flag in flags]
     about = f"{kind}({', '.join(arguments)}): f(x) = {function.formula}.\n\n"
     if function.slope == "random":
         about += "Training draws a slope for each element; inference takes (lower + upper) / 2.\n\n"
@@ -162,13 +160,7 @@ def _doc(kind: str, function: ActivationFunction, flags: Mapping[str, str]) -> s
     about += _SLOPE_SHAPES if learned else f"x and y are {'(n, c)' if function.over_rows else '(n, ...)'}.\n\n"
     about += "Raises:\n    ValueError, TypeError: for an argument outside its domain.\n\n"
     about += _names.sourced({"source": function.source}) + f"Example:\n    >>> from fusednet.layers import {kind}\n"
-    if learned:
-        return (
-            about
-            + f"    >>> [(spec.role, spec.shape) for spec in {kind}(shared=True).weight_specs((8,))]\n"
-            + ("    [('alpha', (1,))]\n")
-        )
-    return about + f"    >>> {kind}().activation\n    {function}\n"
+    return about + (_SLOPE_EXAMPLE.format(kind) if learned else f"    >>> {kind}().activation\n    {function}\n")
 
 
 _SLOPE_ARGUMENTS = """\
@@ -181,5 +173,9 @@ _SLOPE_ARGUMENTS = """\
 _SLOPE_SHAPES = """\
 x and y are (n, c); the array `alpha` is (c,), or (1,) if shared. Its gradient is the sum of dy * min(x, 0).
 
+"""
+_SLOPE_EXAMPLE = """\
+    >>> [(spec.role, spec.shape) for spec in {}(shared=True).weight_specs((8,))]
+    [('alpha', (1,))]
 """
 CLASSES = {class_name(name): make(name) for name in activations.names()}
