@@ -26,6 +26,18 @@ class Activation(Layer):
 
     One over single elements takes samples of any shape; one over rows, or with a learned slope, takes (n, c). A
     learned slope is the array `alpha` (c,), zeros at first.
+
+    Args:
+        activation: name, `fusednet.activations` object or activation layer.
+        name, trainable, input_shape, learning_rate_multiplier: see `Layer`.
+
+    Raises:
+        ValueError, TypeError: for an unknown name, listing the known ones, or anything else.
+
+    Example:
+        >>> from fusednet.layers import Activation
+        >>> Activation("elu").activation
+        elu(alpha=1)
     """
 
     activation: ActivationFunction

@@ -53,6 +53,9 @@ class CategoricalCrossentropy(Crossentropy):
     Args:
         from_logits, label_smoothing, reduction: see `SparseCategoricalCrossentropy`.
 
+    Raises:
+        ValueError: label_smoothing outside [0, 1], or an unknown reduction.
+
     Example:
         >>> from fusednet import losses
         >>> losses.CategoricalCrossentropy(label_smoothing=0.1).label_smoothing
@@ -171,7 +174,7 @@ _KINDS += [_loss.make(name) for name in _loss.ROWS if not name.endswith("crossen
 _CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _KINDS}
 _BY_NAME: dict[str, type[Loss]] = {key: kind for kind in _KINDS for key in (kind.name, *kind.aliases)}
 globals().update(_CLASSES)
-__all__ = ["REDUCTIONS", "Loss", "get", "serialize"]
+__all__ = ["REDUCTIONS", "Loss", "deserialize", "get", "serialize"]
 __all__.extend(_CLASSES)
 
 
@@ -196,6 +199,9 @@ def get(identifier: object, owner: str = "losses") -> Loss:
     if kind is None:
         raise _names.unknown(owner, "loss", identifier, _BY_NAME)
     return kind(**config)
+
+
+deserialize = get
 
 
 def serialize(loss: Loss) -> dict[str, Any]:
