@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _metric, _names
+from fusednet._frozen import serialize
 from fusednet._loss import Loss, number
 from fusednet._metric import Metric
 from fusednet._metric_binary import AUC, BinaryAccuracy, Precision, Recall
@@ -266,11 +267,6 @@ def get(identifier: object, owner: str = "metrics") -> Metric:
 
 
 deserialize = get
-
-
-def serialize(metric: Metric) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same metric."""
-    return {"class": type(metric).__name__, "config": metric.get_config()}
 
 
 def get_all(owner: str, metrics: object, loss: Loss) -> list[Metric]:
