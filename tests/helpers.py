@@ -82,7 +82,7 @@ def ulps(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
     A result below the smallest normal may be flushed to zero. NaN, and the same infinity, count as 0 where expected.
     """
     # Infinity stands one place above the largest number, as rounding has it.
-    limit, largest = 2.0**128, np.finfo(np.float32).max
+    limit, largest = 2.0**128, np.nextafter(np.finfo(np.float32).max, np.float32(0))  # its spacing is a number
     with np.errstate(all="ignore"):
         got64, nearest = np.clip(np.asarray(got, np.float64), -limit, limit), exact.astype(np.float32)
         unit = np.spacing(np.minimum(np.abs(nearest), largest)).astype(np.float64)

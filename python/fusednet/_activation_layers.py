@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fusednet import activations, constraints, initializers, regularizers
+from fusednet import _names, activations, constraints, initializers, regularizers
 from fusednet._layer import Layer, Shape, WeightSpec, flat, parsed
 from fusednet.activations import ActivationFunction
 from fusednet.constraints import Constraint
@@ -26,6 +26,18 @@ class Activation(Layer):
 
     One over single elements takes samples of any shape; one over rows, or with a learned slope, takes (n, c). A
     learned slope is the array `alpha` (c,), zeros at first.
+
+    Args:
+        activation: name, `fusednet.activations` object or activation layer.
+        name, trainable, input_shape, learning_rate_multiplier: see `Layer`.
+
+    Raises:
+        ValueError, TypeError: for an unknown name, listing the known ones, or anything else.
+
+    Example:
+        >>> from fusednet.layers import Activation
+        >>> Activation("elu").activation
+        elu(alpha=1)
     """
 
     activation: ActivationFunction
@@ -149,30 +161,33 @@ def _slope_options(
 
 
 def _doc(kind: str, function: ActivationFunction, flags: Mapping[str, str]) -> str:
+    learned = function.slope == "learned"
     arguments = [f"{key}={value:g}" for key, value in function.params.items()] + [f"{flag}=False" for flag in flags]
-    doc = f"{kind}({', '.join(arguments)}): f(x) = {function.formula}."
+    about = f"{kind}({', '.join(arguments)}): f(x) = {function.formula}.\n\n"
     if function.slope == "random":
-        return f"{doc}\n\nTraining draws a slope for each element; inference takes (lower + upper) / 2."
-    if function.slope == "none":
-        return doc + "".join(f"\n\nWith {flag}=True it is {row}." for flag, row in flags.items())
-    return f"""{kind}: f(x) = {function.formula}, with slopes that are learned.
-
-    Args:
-        alpha_initializer: first slopes, an initializer or its name; Keras's "zeros" begins as ReLU, He et al. begin
-            with Constant(0.25).
-        alpha_regularizer, alpha_constraint: penalty on the slopes, and what they are projected on after an update.
-        shared: one slope for all features; Keras's shared_axes=[1] means the same.
-        name, trainable, input_shape: see `Layer`.
-
-    x and y are (n, c); the array `alpha` is (c,), or (1,) if shared. Its gradient is the sum of dy * min(x, 0).
-
-    Source: He et al. 2015, eq. 1.
-
-    Example:
-        >>> from fusednet.layers import {kind}
-        >>> [(spec.role, spec.shape) for spec in {kind}(shared=True).weight_specs((8,))]
-        [('alpha', (1,))]
-    """
+        about += "Training draws a slope for each element; inference takes (lower + upper) / 2.\n\n"
+    about += "Args:\n" + "".join(f"    {key}: a finite number.\n" for key in function.params)
+    about += "".join(f"    {flag}: True makes it {row}.\n" for flag, row in flags.items()) + _SLOPE_ARGUMENTS * learned
+    about += "    name, trainable, input_shape, learning_rate_multiplier: see `Layer`.\n\n"
+    about += _SLOPE_SHAPES if learned else f"x and y are {'(n, c)' if function.over_rows else '(n, ...)'}.\n\n"
+    about += "Raises:\n    ValueError, TypeError: for an argument outside its domain.\n\n"
+    about += _names.sourced({"source": function.source}) + f"Example:\n    >>> from fusednet.layers import {kind}\n"
+    return about + (_SLOPE_EXAMPLE.format(kind) if learned else f"    >>> {kind}().activation\n    {function}\n")
 
 
+_SLOPE_ARGUMENTS = """\
+    alpha_initializer: first slopes, an initializer or its name; Keras's "zeros" begins as ReLU, He et al. begin with
+        Constant(0.25).
+    alpha_regularizer, alpha_constraint: penalty on the slopes, and what they are projected on after an update.
+    shared_axes: [1] is Keras's word for shared=True.
+    shared: one slope for all features.
+"""
+_SLOPE_SHAPES = """\
+x and y are (n, c); the array `alpha` is (c,), or (1,) if shared. Its gradient is the sum of dy * min(x, 0).
+
+"""
+_SLOPE_EXAMPLE = """\
+    >>> [(spec.role, spec.shape) for spec in {}(shared=True).weight_specs((8,))]
+    [('alpha', (1,))]
+"""
 CLASSES = {class_name(name): make(name) for name in activations.names()}

@@ -35,14 +35,16 @@ class ActivationFunction:
         name: the row's name, for example "elu".
         params: its parameters by name, for example {"alpha": 1.0}.
         formula: the row's formula in words.
+        source: where it comes from; empty for what everybody knows.
         slope: where the slope of the negative side comes from: "none" (or a parameter), "learned" or "random".
         over_rows: whether it looks at whole rows, as softmax does, or at single elements.
     """
 
-    __slots__ = ("formula", "name", "over_rows", "params", "slope")
+    __slots__ = ("formula", "name", "over_rows", "params", "slope", "source")
     name: str
     params: Mapping[str, float]
     formula: str
+    source: str
     slope: str
     over_rows: bool
 
@@ -62,7 +64,7 @@ class ActivationFunction:
         if values.get("lower", 0.0) > values.get("upper", math.inf):
             upper, lower = values["upper"], values["lower"]
             raise ValueError(f"[{name}] lower expects a number of at most upper={upper:g}, got {lower:g}")
-        fields = {"name": name, "params": values, "formula": row["formula"]}
+        fields = {"name": name, "params": values, "formula": row["formula"], "source": row["source"]}
         for key, field in {**fields, "slope": row["slope"], "over_rows": row["row"]}.items():
             object.__setattr__(self, key, field)
 

@@ -79,6 +79,7 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
 
     doc = (
         f"One step of {name} in place: w{''.join(f', {slot}' for slot in slots)} are updated from the gradient g.\n\n"
+        f"{row['formula']}.\n\n"
         f"Hyper-parameters: {', '.join(f'{key}={value:g}' for key, value in hyper.items())}; step counts from 1.\n"
         "g is multiplied by `scale`, then clamped to +-clip_value; w loses its part `decay` before the step and\n"
         "enters the average after it. See `optimizer_update`, and `optimizer_slots` for the first state."

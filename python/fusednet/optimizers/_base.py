@@ -51,6 +51,11 @@ class Optimizer:
 
     Sources: Loshchilov & Hutter 2019, algorithm 2 (weight decay); Polyak & Juditsky 1992 (average); Pascanu et al.
     2013, algorithm 1 (clipping).
+
+    Example:
+        >>> from fusednet.optimizers import SGD
+        >>> SGD(use_ema=True, gradient_accumulation_steps=4).slots
+        ('average', 'accumulator')
     """
 
     learning_rate: "float | LearningRateSchedule"
