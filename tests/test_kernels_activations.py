@@ -99,7 +99,7 @@ def test_float64_forward_is_the_oracle(name, kind, setting):
 def test_float64_backward_is_the_oracle(name, kind, setting):
     params = DEFAULTS[name] if setting == "defaults" else other_params(name)
     x = np.concatenate([inputs(4096, dtype=np.float64), [0.0, 30.0, -30.0, 700.0, -700.0, 3.0, -3.0, 6.0]])
-    x = np.resize(x, (4, 1025))
+    x = x.reshape(4, -1)
     dy, slope = helpers.rng(2).normal(size=x.shape), slopes(kind, x.shape, np.float64)
     out = backward(name, dy, saved_for(name, x, params, slope), np.full_like(x, np.nan), params, slope=slope)
     want = oracle.activation_backward(name, params, dy, x, slope)

@@ -57,7 +57,8 @@ FUSEDNET_INLINE V narrow(Wide x) {
     return narrow(x.low, x.high);
 }
 
-// exp(x) = power (1 + rest), for x <= 0; below -200, where no float is left, that of -200.
+// exp(x) = power (1 + rest), for x <= 0; below -200, where no float is left, that of -200. Above 0 the result means
+// nothing.
 struct WideExp {
     Wide power, rest;
 };

@@ -89,7 +89,7 @@ struct Selu {
     explicit Selu(const Params&) {}
     V value(V x) const {
         const W w = wide(x);  // a scale rounded to V would cost half an ULP
-        return narrow(select(w > W(0), W(scale) * w, W(scale_alpha) * vexpm1(min(W(0), w))));
+        return narrow(select(w > W(0), W(scale) * w, W(scale_alpha) * vexpm1(w)));
     }
     V derivative(V y) const { return select(y > V(0), V(scale), add_alpha(y, scale_alpha)); }
 };

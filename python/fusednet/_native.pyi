@@ -100,6 +100,7 @@ class Plan:
         budget_ms: float,
         weights: Array | None = None,
     ) -> Array: ...
+    def kinks(self, x: Array, y: Array, weights: Array | None = None) -> list[tuple[str, int]]: ...
 
 def gemm(
     a: Array,

@@ -101,7 +101,7 @@ class Network:
         return [BoundLayer(model, layer) for layer in self._engine.layers if not isinstance(layer, InputLayer)]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> BoundLayer:
-        """The layer of that name, or at that place in `layers`."""
+        """The layer of that name, those inside of residual blocks included, or at that place in `layers`."""
         if (name is None) == (index is None):
             raise ValueError(f"[{self.label}] get_layer expects a name or an index")
         layers = self.layers
@@ -109,10 +109,10 @@ class Network:
             if index is None or not -len(layers) <= index < len(layers):
                 raise ValueError(f"[{self.label}] index expects 0..{len(layers) - 1}, got {index}")
             return layers[index]
-        for layer in layers:
-            if layer.name == name:
-                return layer
-        raise _names.unknown(self.label, "name", name, [layer.name for layer in layers])
+        found = self._engine.find(name)
+        if found is None or isinstance(found, InputLayer):
+            raise _names.unknown(self.label, "name", name, [known for layer in layers for known in layer.names()])
+        return BoundLayer(cast("Sequential", self), found)
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:

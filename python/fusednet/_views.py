@@ -50,19 +50,18 @@ class BoundLayer:
     @property
     def spec(self) -> Layer:
         """The description, which can be used in another model."""
-        return self._spec
+        return self._model._engine.find(self._spec.name) or self._spec
 
     @property
     def trainable(self) -> bool:
         """Whether training changes the layer. Setting it takes effect at the next call of the model."""
-        return self._spec.trainable
+        return self.spec.trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if bool(value) != self._spec.trainable:
-            new = self._spec.with_trainable(bool(value))
-            self._model._engine.replace_layer(self._spec, new)
-            self._spec = new
+        spec = self.spec
+        if any(layer.trainable != bool(value) for layer in (spec, *spec.inside())):
+            self._model._engine.replace_layer(spec, spec.with_trainable(bool(value)))
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -76,7 +75,7 @@ class BoundLayer:
     def weights(self) -> list[Variable]:
         """All arrays of the layer, in the order of `get_weights`."""
         self._model._need_built("weights")
-        names = set(self._spec.names())
+        names = set(self.spec.names())
         tensors = self._model._engine.tensors()
         return [Variable(self._model, tensor) for tensor in tensors if tensor.layer in names]
 
@@ -107,10 +106,15 @@ class BoundLayer:
 
     def _shapes(self) -> tuple[Shape, Shape]:
         self._model._need_built("shapes")
-        return next((a, b) for layer, a, b in self._model._engine.shapes() if layer.name == self._spec.name)
+        for layer, before, after in self._model._engine.shapes():
+            for found, a, b in ((layer, before, after), *layer.shapes_inside(before)):
+                if found.name == self._spec.name:
+                    return a, b
+        raise LookupError(f"{self._spec.label} is in the model no more")
 
     def __getattr__(self, name: str) -> Any:
-        spec = object.__getattribute__(self, "_spec")
+        object.__getattribute__(self, "_spec")  # an AttributeError where a copy has nothing yet
+        spec = self.spec
         if name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "alpha", "mean", "variance"):
             for variable in self.weights:
                 if variable.name == f"{spec.name}/{name}":
@@ -123,7 +127,7 @@ class BoundLayer:
         object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BoundLayer) and (self._model, self._spec) == (other._model, other._spec)
+        return isinstance(other, BoundLayer) and (self._model, self.spec) == (other._model, other.spec)
 
     def __hash__(self) -> int:
         return hash((id(self._model), self._spec.name))

@@ -141,7 +141,9 @@ def _slopes(op: str, row: dict[str, Any], slope: ArrayLike | None, x: Array, val
         slope = sum(values) / len(values)
     if slope is None:
         raise TypeError(f"[{op}] 'slope' expects an array for {row['name']}, got None")
-    given = _arrays.array(op, "slope", x.dtype.type(slope) if isinstance(slope, (int, float)) else slope, x.dtype)
+    given = _arrays.array(
+        op, "slope", x.dtype.type(slope) if isinstance(slope, (int, float, np.number)) else slope, x.dtype
+    )
     if given.shape in ((), (1,)):
         return np.full(columns, given.reshape(()), x.dtype)
     if given.shape == (columns,):
