@@ -197,7 +197,7 @@ class Network:
         survival, scale = layer.get("survival", 1.0), 1.0
         if survival < 1:
             shape, stream = (len(x) if layer.get("per_sample") else 1, 1), self._stream()
-            drawn = oracle_layers.uniforms(shape, self._seed(), stream) >= 1 - survival
+            drawn = oracle_layers.uniforms(shape, self._seed(), stream) < survival
             scale = drawn.astype(float) if self._training else survival
         y, through = self._chain(layer["layers"], x)
         return x + scale * y, lambda d: d + through(scale * d)

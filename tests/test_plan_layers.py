@@ -10,46 +10,23 @@ import plans
 from fusednet import _native
 from helpers import assert_close
 from oracle_plan import Network
-from plans import activation, batchnorm, dense, optimizer
+from plans import (
+    MAX_NORM,
+    SLOPES,
+    activation,
+    batchnorm,
+    dense,
+    fractional,
+    layernorm,
+    noise,
+    optimizer,
+    pool,
+    residual,
+    slope,
+)
 
 TANH = {"name": "tanh", "params": []}
-SLOPES = {row["name"]: row["slope"] for row in _native.activation_rows() if row.get("slope", "none") != "none"}
 ADAM = ("adam", (0.01, 0.9, 0.999, 1e-7))
-
-
-def layernorm(name, center=True, scale=True, **more):
-    spec = {"kind": "layer_normalization", "name": name, "epsilon": 1e-3}
-    return spec | {"center": center, "scale": scale, "trainable": True} | more
-
-
-def noise(name, row="dropout", amount=0.4):
-    return {"kind": "noise", "name": name, "trainable": True, "noise": {"name": row, "params": [amount]}}
-
-
-def residual(name, *layers, survival=1.0, per_sample=False):
-    spec = {"kind": "residual", "name": name, "trainable": True, "layers": list(layers)}
-    return spec | {"survival": survival, "per_sample": per_sample}
-
-
-def image(name, height=4, width=5, channels=2):
-    return {
-        "kind": "pool", "name": name, "trainable": True, "height": height, "width": width, "channels": channels,
-    }  # fmt: skip
-
-
-def pool(name):
-    edges = {"row_begin": [0, 1], "row_end": [3, 4], "col_begin": [0, 2, 4], "col_end": [2, 4, 5]}
-    return image(name) | edges
-
-
-def fractional(name, overlapping, pseudo_random):
-    sizes = {"out_height": 3, "out_width": 3, "overlapping": overlapping, "pseudo_random": pseudo_random}
-    return image(name) | {"fractional": sizes}
-
-
-def slope(name, row, shared=False):
-    params = [p[1] for p in next(r for r in _native.activation_rows() if r["name"] == row)["params"].items()]
-    return activation(name, row, params) | {"activation": {"name": row, "params": params, "shared": shared}}
 
 
 CASES = {
@@ -83,7 +60,6 @@ CASES = {
     },
 }
 PENALTY, ACTIVITY = [0.01, 0.02], [0.003, 0.005]
-MAX_NORM = {"name": "max_norm", "params": [0.9]}
 NON_NEGATIVE = {"name": "non_negative", "params": []}
 EVERYTHING = [
     layernorm("n") | {"penalties": {"gamma": PENALTY, "beta": PENALTY}},

@@ -152,7 +152,7 @@ def test_recalibrated_statistics_are_exact():
         return oracle.batchnorm(x, x.mean(axis=0), x.var(axis=0), gamma, beta, 1e-3)
 
     x = norm("b0", rows)
-    x = oracle.elu(norm("b1", x @ w["d1/kernel"]))
+    x = oracle.activation("elu", [1.0], norm("b1", x @ w["d1/kernel"]))
     y = norm("b2", np.tanh(x @ w["r1/kernel"] + w["r1/bias"]))
     x = norm("b3", x + 0.6 * (y @ w["r3/kernel"] + w["r3/bias"]))
     np.testing.assert_allclose(model.predict(rows), oracle.softmax(x @ w["top/kernel"] + w["top/bias"]), rtol=1e-8)

@@ -9,8 +9,8 @@
 namespace fusednet {
 namespace {
 
-constexpr double reach = 1e-9;  // how close to a bend an input lies on it
-constexpr double jump = 1e-6;   // of a derivative, within twice that reach
+constexpr double reach = 1e-7;  // how close to a bend an input lies on it: differences see no slope beside it either
+constexpr double jump = 1e-5;   // of a derivative, within twice that reach
 
 template <class T>
 struct Matrix {
