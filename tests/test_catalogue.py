@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -196,3 +197,5 @@ def test_the_page_is_up_to_date(capsys):
     assert written == capsys.readouterr().out, "run: fusednet catalogue --markdown > docs/catalogue.md"
     for row in catalogue.rows():
         assert f"| `{row.name}` |" in written
+    plain = re.sub(r"`[^`]*`", "", written)  # outside of code, stars would be emphasis
+    assert not re.findall(r"(?<!\\)\*", plain)
