@@ -161,7 +161,7 @@ struct SurvivalStep final : Step<T> {
             this->k.uniform(
                 {part.rows, 1, {scale + part.row, 1}, 0.0, 1.0, draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
         for (Index i = part.row; i < part.row + part.rows; ++i)
-            scale[i] = !b.training ? T(survival) : double(scale[i]) >= 1.0 - survival ? T(1) : T(0);
+            scale[i] = !b.training ? T(survival) : double(scale[i]) < survival ? T(1) : T(0);
     }
 };
 
