@@ -6,8 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import helpers
+
+# The same examples on every run; `--hypothesis-profile=long` draws new ones, and many.
+settings.register_profile(
+    "short", derandomize=True, max_examples=200, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("long", max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("short")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,71 +6,22 @@ itself. Derivatives are functions of the input, as textbooks state them. Clarity
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+# Under one name with the rest.
+from oracle_activations import activation as activation
+from oracle_activations import activation_backward as activation_backward
+from oracle_activations import sigmoid as sigmoid
+from oracle_activations import slope_gradient as slope_gradient
+from oracle_activations import softmax as softmax
+from oracle_activations import softmax_backward as softmax_backward
 from oracle_losses import loss as loss
 from oracle_losses import one_hot as one_hot
-
-# Under one name with the rest.
 from oracle_optimizers import clip as clip
 from oracle_optimizers import update as update
-
-# --- Activations -----------------------------------------------------------------------------------------------------
-
-SELU_SCALE = 1.0507009873554804934193349852946  # Klambauer et al. 2017, eq. 14
-SELU_ALPHA = 1.6732632423543772848170429916717
-
-
-def sigmoid(x):
-    e = np.exp(-np.abs(x))  # never overflows
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
-
-
-def elu(x, alpha=1.0):  # Clevert et al. 2016, eq. 15
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
-
-
-def elu_derivative(x, alpha=1.0):
-    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0)))
-
-
-# name -> (f, f'), both of x and the row's parameters. f'(0) is the limit from the left.
-ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "linear": (lambda x: x + 0.0, np.ones_like),
-    "sigmoid": (sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
-    "tanh": (np.tanh, lambda x: 1 / np.cosh(np.clip(x, -300, 300)) ** 2),
-    "relu": (lambda x: np.where(x > 0, x, 0.0), lambda x: np.where(x > 0, 1.0, 0.0)),
-    "leaky_relu": (lambda x, slope: np.where(x > 0, x, slope * x), lambda x, slope: np.where(x > 0, 1.0, slope)),
-    "elu": (elu, elu_derivative),
-    "selu": (
-        lambda x: SELU_SCALE * elu(x, SELU_ALPHA),
-        lambda x: SELU_SCALE * elu_derivative(x, SELU_ALPHA),
-    ),
-}
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def softmax_backward(dy, y):
-    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
-
-
-def activation(name, params, x):
-    if name == "softmax":
-        return softmax(x)
-    return _row(ACTIVATIONS, "activation", name)[0](x, *params)
-
-
-def activation_backward(name, params, dy, x):
-    if name == "softmax":
-        return softmax_backward(dy, softmax(x))
-    return dy * _row(ACTIVATIONS, "activation", name)[1](x, *params)
 
 
 def _row(table: Mapping[str, Any], kind: str, name: str):

@@ -1,4 +1,4 @@
-"""Activations: oracle ↔ float64, differences ↔ float64, each ISA ↔ float64. Rows come from the catalogue."""
+"""Activations by element: oracle ↔ float64, differences ↔ float64, each ISA ↔ float64. Rows come from the catalogue."""
 
 from __future__ import annotations
 
@@ -7,34 +7,21 @@ import pytest
 
 import helpers
 import oracle
+import oracle_activations
 from fusednet import _native
 from helpers import Guarded, assert_close, assert_ulps
 
 ROWS = {r["name"]: r for r in _native.activation_rows()}
 ELEMENT = [n for n, r in ROWS.items() if not r["row"]]
+LEARNED = [n for n in ELEMENT if ROWS[n]["slope"] == "learned"]
 DEFAULTS = {n: [d for _, d in r["params"]] for n, r in ROWS.items()}
-# ULP of the float32 tables against float64; 1 where a row is not named. Row kernels have a bound of their own.
-FORWARD_ULPS = {"selu": 2.0}
+# Rows with a slope are tested with one row of slopes for all and with one slope for each element.
+CASES = [(n, kind) for n in ELEMENT for kind in ([None] if ROWS[n]["slope"] == "none" else ["row", "element"])]
+BUDGETS = {"hard_sigmoid": 1.5}  # ULP of the float32 tables against float64, else 1
 EDGES = [
-    0.0,
-    -0.0,
-    1e-45,
-    -1e-45,
-    1e-38,
-    -1e-38,
-    1e-20,
-    -1e-7,
-    0.5,
-    -0.5,
-    17.0,
-    -17.0,
-    88.7,
-    -88.7,
-    89.0,
-    -104.0,
-    1e30,
-    -1e30,
-]
+    0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 1e-20, -1e-7, 0.5, -0.5, 3.0, -3.0, 6.0, 17.0, -17.0, 88.7, -88.7, 89.0,
+    -104.0, -14.3, -0.75179, -1.2784645, -1.1924312, 1e30, -1e30,
+]  # fmt: skip
 
 
 def inputs(shape, seed=0, dtype=np.float32):
@@ -42,219 +29,198 @@ def inputs(shape, seed=0, dtype=np.float32):
     return x.astype(np.float32).astype(dtype)  # the same numbers in both types
 
 
+def slopes(kind, shape, dtype=np.float32):
+    """Slopes of both signs, exactly representable in float32."""
+    if kind is None:
+        return None
+    drawn = helpers.rng(11, *shape).normal(0, 0.7, shape if kind == "element" else shape[-1:])
+    return drawn.astype(np.float32).astype(dtype)
+
+
+def wide(*arrays):
+    return [None if a is None else a.astype(np.float64) for a in arrays]
+
+
 def other_params(name):
     """A second setting of the row's parameters, so that they are seen to be read."""
     return [d * 1.7 + 0.05 for d in DEFAULTS[name]]
 
 
-def saved_for(name, x, params):
-    return oracle.activation(name, params, x) if ROWS[name]["from_output"] else x
+def forward(name, x, out, params=None, isa=None, slope=None):
+    _native.activation_forward(x, out, name, DEFAULTS[name] if params is None else params, isa, slope)
+    return out
+
+
+def backward(name, dy, saved, out, params=None, isa=None, slope=None, dslope=None):
+    params = DEFAULTS[name] if params is None else params
+    _native.activation_backward(dy, saved, out, name, params, isa, slope, dslope)
+    return out
+
+
+def saved_for(name, x, params, slope=None):
+    return oracle.activation(name, params, x, slope) if ROWS[name]["from_output"] else x
+
+
+def away_from_kinks(name, x, distance):
+    """x without what lies near a point where f' jumps."""
+    kinks = oracle_activations.KINKS.get(name, (0.0,))
+    return x[np.all([np.abs(x - kink) > distance for kink in kinks], axis=0)]
 
 
 def test_catalogue_is_whole():
-    assert {"linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softmax"} <= set(ROWS)
-    assert ROWS["softmax"]["row"] is True
+    wanted = "linear sigmoid tanh relu leaky_relu elu selu prelu rrelu gelu gelu_tanh silu mish softplus softsign relu6"
+    assert {*wanted.split(), "hard_sigmoid", "hard_silu", "exponential", "rescaling"} <= set(ELEMENT)
+    assert {n for n, r in ROWS.items() if r["row"]} == {"softmax", "log_softmax"}
+    assert {n: r["slope"] for n, r in ROWS.items() if r["slope"] != "none"} == {"prelu": "learned", "rrelu": "random"}
     assert dict(ROWS["leaky_relu"]["params"]) == {"negative_slope": 0.01}
     assert dict(ROWS["elu"]["params"]) == {"alpha": 1.0}
+    assert dict(ROWS["rrelu"]["params"]) == {"lower": 1 / 8, "upper": 1 / 3}
+    assert dict(ROWS["rescaling"]["params"]) == {"scale": 1.0, "offset": 0.0}
     assert all(r["formula"] for r in ROWS.values())
 
 
-@pytest.mark.parametrize("name", ELEMENT)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("setting", ["defaults", "others"])
-def test_float64_forward_is_the_oracle(name, setting):
+def test_float64_forward_is_the_oracle(name, kind, setting):
     params = DEFAULTS[name] if setting == "defaults" else other_params(name)
-    x = np.concatenate([inputs(4096, dtype=np.float64), EDGES, np.linspace(-1e-3, 1e-3, 101)]).reshape(1, -1)
-    out = np.full_like(x, np.nan)
-    _native.activation_forward(x, out, name, params)
-    want = oracle.activation(name, params, x)
-    assert_close(out, want, 1e-12 * np.abs(want) + 1e-300, name)
+    x = np.concatenate([inputs(4096, dtype=np.float64), EDGES, np.linspace(-1e-3, 1e-3, 101)])
+    x = np.resize(x, (3, 1400))
+    slope = slopes(kind, x.shape, np.float64)
+    out = forward(name, x, np.full_like(x, np.nan), params, slope=slope)
+    with np.errstate(over="ignore"):
+        want = oracle.activation(name, params, x, slope)
+    # what the oracle adds up may cancel: rescaling near its root
+    size = np.abs(params[0] * x) + abs(params[1]) if name == "rescaling" else np.abs(want)
+    assert_close(out, want, 1e-12 * size + 1e-300, name)
 
 
-@pytest.mark.parametrize("name", ELEMENT)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("setting", ["defaults", "others"])
-def test_float64_backward_is_the_oracle(name, setting):
+def test_float64_backward_is_the_oracle(name, kind, setting):
     params = DEFAULTS[name] if setting == "defaults" else other_params(name)
-    x = np.concatenate([inputs(4096, dtype=np.float64), [0.0, 30.0, -30.0, 700.0, -700.0]]).reshape(1, -1)
-    dy = helpers.rng(2).normal(size=x.shape)
-    out = np.full_like(x, np.nan)
-    _native.activation_backward(dy, saved_for(name, x, params), out, name, params)
+    x = np.concatenate([inputs(4096, dtype=np.float64), [0.0, 30.0, -30.0, 700.0, -700.0, 3.0, -3.0, 6.0]])
+    x = x.reshape(4, -1)
+    dy, slope = helpers.rng(2).normal(size=x.shape), slopes(kind, x.shape, np.float64)
+    out = backward(name, dy, saved_for(name, x, params, slope), np.full_like(x, np.nan), params, slope=slope)
+    want = oracle.activation_backward(name, params, dy, x, slope)
     # From the output, a derivative near 0 keeps an absolute accuracy: y itself is rounded.
-    assert_close(out, oracle.activation_backward(name, params, dy, x), 1e-12 * np.abs(dy), name)
+    assert_close(out, want, 1e-12 * np.maximum(np.abs(dy), np.abs(want)), name)
 
 
-@pytest.mark.parametrize("name", ELEMENT)
-def test_float64_backward_is_the_difference(name):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_float64_backward_is_the_difference(name, kind):
     params = other_params(name)
-    x = inputs(997, dtype=np.float64).clip(-8, 8)
-    x = x[np.abs(x) > 1e-2].reshape(1, -1)  # away from the kink
+    x = away_from_kinks(name, inputs(997, dtype=np.float64).clip(-8, 8), 1e-2).reshape(1, -1)
+    slope = slopes(kind, x.shape, np.float64)
     h = 1e-4
-    f = {}
-    for k in (-2, -1, 1, 2):
-        f[k] = np.empty_like(x)
-        _native.activation_forward(x + k * h, f[k], name, params)
+    f = {k: forward(name, x + k * h, np.empty_like(x), params, slope=slope) for k in (-2, -1, 1, 2)}
     numeric = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)  # fourth order
-    y, dx = np.empty_like(x), np.empty_like(x)
-    _native.activation_forward(x, y, name, params)
-    _native.activation_backward(np.ones_like(x), y if ROWS[name]["from_output"] else x, dx, name, params)
-    assert_close(dx, numeric, 1e-10, name)
+    y = forward(name, x, np.empty_like(x), params, slope=slope)
+    saved = y if ROWS[name]["from_output"] else x
+    dx = backward(name, np.ones_like(x), saved, np.empty_like(x), params, slope=slope)
+    assert_close(dx, numeric, 1e-10 * np.maximum(1, np.abs(numeric)), name)
 
 
-@pytest.mark.parametrize("name", ELEMENT)
-def test_isa_is_float64_within_ulps(isa, name):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_isa_is_float64_within_ulps(isa, name, kind):
     params = [float(np.float32(p)) for p in DEFAULTS[name]]
-    budget = FORWARD_ULPS.get(name, 1.0)
+    budget = BUDGETS.get(name, 1.0)
     for cols in isa.sizes:
-        for rows in (1, 3):
+        for rows in (0, 1, 3):
             x = inputs((rows, cols), cols)
             x.flat[: len(EDGES)] = EDGES[: x.size]
-            exact = np.empty(x.shape)
-            _native.activation_forward(x.astype(np.float64), exact, name, params)
+            slope = slopes(kind, x.shape)
+            given = slope if slope is None else Guarded(slope.shape, isa.dtype, slope, offset=1, pad=7).view
+            exact = forward(name, *wide(x), np.empty(x.shape), params, slope=wide(slope)[0])
             out = Guarded(x.shape, isa.dtype)
-            _native.activation_forward(
-                Guarded(x.shape, isa.dtype, x, offset=3, pad=5).view, out.view, name, params, isa.isa
-            )
+            forward(name, Guarded(x.shape, isa.dtype, x, offset=3, pad=5).view, out.view, params, isa.isa, given)
             got = out.check()
             assert_ulps(got, exact, budget, f"{name} forward {x.shape}")
 
             dy = inputs(x.shape, cols + 1)
             saved = got if ROWS[name]["from_output"] else x
-            _native.activation_backward(dy.astype(np.float64), saved.astype(np.float64), exact, name, params)
+            backward(name, *wide(dy, saved), exact, params, slope=wide(slope)[0])
             dx = Guarded(x.shape, isa.dtype, offset=2)
-            _native.activation_backward(
-                dy, Guarded(x.shape, isa.dtype, saved, pad=1).view, dx.view, name, params, isa.isa
-            )
+            backward(name, dy, Guarded(x.shape, isa.dtype, saved, pad=1).view, dx.view, params, isa.isa, given)
             assert_ulps(dx.check(), exact, 3.0, f"{name} backward {x.shape}")
 
 
-@pytest.mark.parametrize("name", ELEMENT)
-def test_in_place_is_the_same_bits(backend, name):
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("kind", ["row", "element"])
+def test_slope_gradient(backend, name, kind):
+    """Sums of thousands of rows lose no more than those of one chunk; every column is its own."""
+    for cols in backend.sizes:
+        for rows in (0, 1, 63, 64, 65, 1000 if cols < 68 else 3):
+            x, dy = inputs((rows, cols), cols), inputs((rows, cols), cols + 1)
+            want = oracle.slope_gradient(*wide(dy, x))
+            size = oracle.slope_gradient(*wide(np.abs(dy), -np.abs(x)))
+            slope = slopes(kind, x.shape, backend.dtype)
+            dslope = Guarded((cols,), backend.dtype)
+            dy, x = dy.astype(backend.dtype), x.astype(backend.dtype)
+            dx = backward(name, dy, x, np.empty_like(x), isa=backend.isa, slope=slope, dslope=dslope.view)
+            assert_close(dslope.check(), want, -12 * backend.eps * size, f"{name} {x.shape}")
+            backward(name, dy, x, dy, isa=backend.isa, slope=slope, dslope=dslope.view)  # dx may be dy
+            assert_close(dslope.check(), want, -12 * backend.eps * size, f"{name} {x.shape} in place")
+            np.testing.assert_array_equal(dy, dx)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_float64_slope_gradient_is_the_difference(name):
+    x, dy = inputs((37, 5), 1, np.float64), inputs((37, 5), 2, np.float64)
+    slope, dslope, h = slopes("row", x.shape, np.float64), np.empty(5), 1e-3
+    f = [(forward(name, x, np.empty_like(x), slope=slope + s) * dy).sum(axis=0) for s in (h, -h)]
+    backward(name, dy, x, np.empty_like(x), slope=slope, dslope=dslope)
+    assert_close(dslope, (f[0] - f[1]) / (2 * h), 1e-9 * np.abs(dslope).max())
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_in_place_is_the_same_bits(backend, name, kind):
     x = inputs((5, 2 * backend.lanes + 3), 7, backend.dtype)
     dy = inputs(x.shape, 8, backend.dtype)
-    y, dx = np.empty_like(x), np.empty_like(x)
-    _native.activation_forward(x, y, name, DEFAULTS[name], backend.isa)
+    named = {"isa": backend.isa, "slope": slopes(kind, x.shape, backend.dtype)}
+    y = forward(name, x, np.empty_like(x), **named)
     saved = y if ROWS[name]["from_output"] else x
-    _native.activation_backward(dy, saved, dx, name, DEFAULTS[name], backend.isa)
+    dx = backward(name, dy, saved, np.empty_like(x), **named)
     x2, dy2 = x.copy(), dy.copy()
-    _native.activation_backward(dy2, saved, dy2, name, DEFAULTS[name], backend.isa)
-    _native.activation_forward(x2, x2, name, DEFAULTS[name], backend.isa)
-    np.testing.assert_array_equal(x2, y)
-    np.testing.assert_array_equal(dy2, dx)
+    np.testing.assert_array_equal(backward(name, dy2, saved, dy2, **named), dx)
+    np.testing.assert_array_equal(forward(name, x2, x2, **named), y)
 
 
-@pytest.mark.parametrize("name", ELEMENT)
-def test_position_does_not_matter(backend, name):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_position_does_not_matter(backend, name, kind):
     """An element has the same bits in the body of a row, in its tail and alone."""
     x = inputs((1, 4 * backend.lanes + 1), 9, backend.dtype)
-    whole = np.empty_like(x)
-    _native.activation_forward(x, whole, name, DEFAULTS[name], backend.isa)
+    slope = slopes(kind, x.shape, backend.dtype)
+    whole = forward(name, x, np.empty_like(x), isa=backend.isa, slope=slope)
     for i in range(x.shape[1]):
         one = np.full((1, 1), np.nan, backend.dtype)
-        _native.activation_forward(np.ascontiguousarray(x[:, i : i + 1]), one, name, DEFAULTS[name], backend.isa)
+        given = slope if slope is None else np.ascontiguousarray(slope[..., i : i + 1])
+        forward(name, np.ascontiguousarray(x[:, i : i + 1]), one, isa=backend.isa, slope=given)
         assert one[0, 0] == whole[0, i], (name, i)
 
 
-@pytest.mark.parametrize("name", ELEMENT)
-def test_limits(backend, name):
-    """±inf and NaN are what mathematics says, in every lane."""
-    for value in (np.inf, -np.inf, np.nan):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_limits(backend, name, kind):
+    """±inf, ±0 and NaN are what mathematics says, in every lane, forward and backward."""
+    for value in (np.inf, -np.inf, np.nan, 0.0, -0.0):
         x = np.full((1, 2 * backend.lanes + 1), value, backend.dtype)
-        out = np.zeros_like(x)
-        _native.activation_forward(x, out, name, DEFAULTS[name], backend.isa)
+        slope = slopes(kind, x.shape, backend.dtype)
+        slope64 = wide(slope)[0]
+        out = forward(name, x, np.zeros_like(x), isa=backend.isa, slope=slope)
+        saved = out if ROWS[name]["from_output"] else x
+        dx = backward(name, np.ones_like(x), saved, np.zeros_like(x), isa=backend.isa, slope=slope)
         with np.errstate(all="ignore"):
-            want = oracle.activation(name, DEFAULTS[name], x.astype(np.float64))
+            want = oracle.activation(name, DEFAULTS[name], *wide(x), slope64)
+            slope_at = oracle.activation_backward(name, DEFAULTS[name], np.ones(x.shape), *wide(x), slope64)
         if np.isnan(value):
             assert np.isnan(out).all(), name  # a NaN is never hidden, not even by max(x, 0)
-        else:
-            np.testing.assert_array_equal(out, want.astype(backend.dtype), err_msg=name)
+            continue
+        np.testing.assert_array_equal(out, want.astype(backend.dtype), err_msg=name)
+        assert (np.signbit(out) == np.signbit(want)).all() or (name, value) in NO_SIGN, (name, value)
+        # from the output, which is rounded, a derivative has an absolute accuracy
+        size = 1.0 if ROWS[name]["from_output"] and np.isfinite(slope_at).all() else np.abs(slope_at)
+        assert_close(dx, slope_at.astype(backend.dtype), 2 * backend.eps * size, f"{name}' at {value}")
 
 
-# --- softmax ---------------------------------------------------------------------------------------------------------
-
-
-def test_float64_softmax_is_the_oracle():
-    x = inputs((7, 67), 3, np.float64)
-    x[0] *= 1e29
-    x[1, 5] = 700.0
-    y, dx, dy = np.full_like(x, np.nan), np.full_like(x, np.nan), helpers.rng(5).normal(size=x.shape)
-    _native.softmax_forward(x, y)
-    assert_close(y, oracle.softmax(x), 1e-12 * oracle.softmax(x) + 1e-300)
-    _native.softmax_backward(dy, y, dx)
-    assert_close(dx, oracle.softmax_backward(dy, y), 1e-13 * np.abs(dy).max())
-
-
-def test_float64_softmax_backward_is_the_difference():
-    x, v, dy = (helpers.rng(6, k).normal(size=(3, 11)) for k in range(3))
-    y, hi, lo, dx = (np.empty_like(x) for _ in range(4))
-    _native.softmax_forward(x + 1e-5 * v, hi)
-    _native.softmax_forward(x - 1e-5 * v, lo)
-    _native.softmax_forward(x, y)
-    _native.softmax_backward(dy, y, dx)
-    assert (dx * v).sum() == pytest.approx(((hi - lo) * dy).sum() / 2e-5, rel=1e-8)
-
-
-def test_isa_softmax_is_float64(isa):
-    for cols in isa.sizes:
-        for rows in (0, 1, 5):
-            x = inputs((rows, cols), cols)
-            if rows > 1 and cols:
-                x[1] = 1e30 * np.sign(x[1])
-                x[2] = -1e30
-            exact, exact_dx = np.empty(x.shape), np.empty(x.shape)
-            _native.softmax_forward(x.astype(np.float64), exact)
-            y, dx = Guarded(x.shape, isa.dtype), Guarded(x.shape, isa.dtype, offset=5)
-            _native.softmax_forward(Guarded(x.shape, isa.dtype, x, offset=3).view, y.view, isa.isa)
-            got = y.check()
-            # A term is off by an ULP or two and by the rounding of its distance from the largest, their sum by the
-            # number of partial sums.
-            bound = (6 + cols / isa.lanes) * isa.eps
-            far = x.max(axis=1, keepdims=True, initial=-np.inf).astype(np.float64) - x if x.size else 0.0
-            assert_close(got, exact, (bound + isa.eps * far) * exact + helpers.TINY, f"softmax {x.shape}")
-
-            dy = inputs(x.shape, cols + 1)
-            _native.softmax_backward(dy.astype(np.float64), got.astype(np.float64), exact_dx)
-            _native.softmax_backward(dy, got, dx.view, isa.isa)
-            spread = got * (np.abs(dy) + (np.abs(dy) * got).sum(axis=1, keepdims=True))
-            assert_close(dx.check(), exact_dx, bound * spread + helpers.TINY, f"softmax backward {x.shape}")
-
-
-def test_softmax_in_place(backend):
-    x = inputs((4, 2 * backend.lanes + 1), 4, backend.dtype)
-    y, dx, dy = np.empty_like(x), np.empty_like(x), inputs(x.shape, 5, backend.dtype)
-    _native.softmax_forward(x, y, backend.isa)
-    _native.softmax_backward(dy, y, dx, backend.isa)
-    _native.softmax_forward(x, x, backend.isa)
-    _native.softmax_backward(dy, y, dy, backend.isa)
-    np.testing.assert_array_equal(x, y)
-    np.testing.assert_array_equal(dy, dx)
-    assert_close(y.sum(axis=1), np.ones(4), 20 * backend.eps)
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        ({"out": np.zeros((2, 4), np.float32)}, ValueError, ["activation_forward", "out", "(2, 3)", "(2, 4)"]),
-        ({"out": np.zeros((2, 3))}, TypeError, ["activation_forward", "out", "float32", "float64"]),
-        ({"x": np.zeros((2, 3), np.int32)}, TypeError, ["activation_forward", "x", "int32"]),
-        ({"x": np.zeros((2, 3, 1), np.float32)}, ValueError, ["activation_forward", "x"]),
-        ({"x": np.zeros((2, 6), np.float32)[:, ::2]}, ValueError, ["activation_forward", "x"]),
-        ({"activation": "rilu"}, ValueError, ["activation_forward", "rilu", "relu", "elu"]),
-        ({"params": [1.0, 2.0, 3.0]}, ValueError, ["activation_forward", "params"]),
-        ({"isa": "sse9"}, ValueError, ["sse9", "baseline"]),
-    ],
-)
-def test_errors_name_op_argument_expected_and_given(change, error, words):
-    call = {"x": np.zeros((2, 3), np.float32), "out": np.ones((2, 3), np.float32), "activation": "relu", "params": []}
-    with pytest.raises(error) as caught:
-        _native.activation_forward(**(call | change))
-    for word in words:
-        assert word in str(caught.value), f"{word!r} not in {caught.value}"
-
-
-def test_read_only_output_is_refused():
-    x, out = np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32)
-    out.flags.writeable = False
-    with pytest.raises(ValueError, match="out"):
-        _native.activation_forward(x, out, "relu", [])
+# relu's and relu6's max(0, x) and rescaling's sum make +0 of -0.
+NO_SIGN = {("relu", -0.0), ("relu6", -0.0), ("rescaling", -0.0), ("linear", -0.0)}

@@ -7,12 +7,22 @@ import pytest
 
 import helpers
 import oracle
+import oracle_activations
 from fusednet import _native
 from helpers import Guarded, assert_close
 
 ROWS = {r["name"]: r for r in _native.activation_rows() if not r["row"]}
 PARAMS = {n: [d for _, d in r["params"]] for n, r in ROWS.items()}
 BATCHES = [1, 2, 3, 32, 50, 257]
+CASES = [(n, kind) for n in ROWS for kind in ([None] if ROWS[n]["slope"] == "none" else ["row", "element"])]
+
+
+def slopes(kind, shape):
+    """Slopes of both signs in float64, exactly representable in float32."""
+    if kind is None:
+        return None
+    drawn = helpers.rng(12, *shape).normal(0, 0.7, shape if kind == "element" else shape[-1:])
+    return drawn.astype(np.float32).astype(np.float64)
 
 
 def case(rows, cols, seed=0):
@@ -32,29 +42,35 @@ def statistics(x, isa=None):
 # --- algebra: float64 against the oracle and against differences -----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("training", [True, False])
-def test_float64_is_the_oracle(name, training):
-    x, gamma, beta, dy = case(37, 19)
+def test_float64_is_the_oracle(name, kind, training):
+    x, gamma, beta, dy = case(137, 19)
+    slope = slopes(kind, x.shape)
     mean, variance = statistics(x) if training else (x[0] * 0.9, np.abs(x[1]) + 0.1)
     if training:
         for got, want in zip((mean, variance), oracle.batchnorm_statistics(x), strict=True):
             assert_close(got, want, 1e-13)
     y, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
     dgamma, dbeta = np.full_like(gamma, np.nan), np.full_like(gamma, np.nan)
-    _native.batchnorm_forward(x, mean, variance, gamma, beta, y, 1e-3, name, PARAMS[name])
+    _native.batchnorm_forward(x, mean, variance, gamma, beta, y, 1e-3, name, PARAMS[name], slope=slope)
     z = oracle.batchnorm(x, mean, variance, gamma, beta, 1e-3)
-    assert_close(y, oracle.activation(name, PARAMS[name], z), 1e-12)
+    want = oracle.activation(name, PARAMS[name], z, slope)
+    assert_close(y, want, 1e-12 * np.maximum(1, np.abs(want)))
+    dslope = np.full_like(gamma, np.nan) if ROWS[name]["slope"] == "learned" else None
     _native.batchnorm_backward(
-        dy, x, y, mean, variance, gamma, beta, dx, dgamma, dbeta, 1e-3, name, PARAMS[name], training
-    )
-    dz = oracle.activation_backward(name, PARAMS[name], dy, z)
+        dy, x, y, mean, variance, gamma, beta, dx, dgamma, dbeta, 1e-3, name, PARAMS[name], training,
+        slope=slope, dslope=dslope,
+    )  # fmt: skip
+    if dslope is not None:
+        assert_close(dslope, oracle.slope_gradient(dy, z), 1e-12 * np.abs(dy).sum())
+    dz = oracle.activation_backward(name, PARAMS[name], dy, z, slope)
     want = oracle.batchnorm_backward(dz, x, mean, variance, gamma, 1e-3, training)
     for got, expected in zip((dx, dgamma, dbeta), want, strict=True):
         assert_close(got, expected, 1e-12 * max(1, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("name", ["linear", "tanh", "elu"])
+@pytest.mark.parametrize("name", ["linear", "tanh", "elu", "silu"])
 def test_float64_backward_is_the_difference(name):
     """Directional derivatives under a random cotangent: a uniform one would be 0 whatever the kernel does."""
     x, gamma, beta, dy = case(17, 5)
@@ -103,44 +119,54 @@ def test_statistics_survive_a_large_offset(backend):
     assert (variance == 0).all()
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("training", [True, False])
-def test_isa_is_float64(isa, name, training):
-    params = PARAMS[name]
+def test_isa_is_float64(isa, name, kind, training):
+    params, kinks = PARAMS[name], oracle_activations.KINKS.get(name, (0.0,))
+    learned = ROWS[name]["slope"] == "learned"
     for cols in isa.sizes:
         for rows in (1, 2, 50):
             x, gamma, beta, dy = case(rows, cols)
             mean, variance = (v.astype(np.float32).astype(np.float64) for v in statistics(x))
             single = lambda v, **where: Guarded(v.shape, isa.dtype, v, **where).view  # noqa: E731
             exact = [np.full(s, np.nan) for s in (x.shape, x.shape, gamma.shape, beta.shape)]
-            _native.batchnorm_forward(x, mean, variance, gamma, beta, exact[0], 1e-3, name, params)
+            exact_dslope, dslope = np.full_like(gamma, np.nan), Guarded((cols,), isa.dtype)
+            slope64 = slopes(kind, x.shape)
+            slope = slope64 if kind is None else single(slope64, pad=4)
+            _native.batchnorm_forward(x, mean, variance, gamma, beta, exact[0], 1e-3, name, params, slope=slope64)
             y = Guarded(x.shape, isa.dtype)
             stats = single(mean), single(variance), single(gamma), single(beta)
-            _native.batchnorm_forward(single(x, pad=5), *stats, y.view, 1e-3, name, params, isa.isa)
+            _native.batchnorm_forward(single(x, pad=5), *stats, y.view, 1e-3, name, params, isa.isa, slope)
             scale = np.abs(gamma) / np.sqrt(variance + 1e-3) if cols else gamma
             size = scale * (np.abs(x) + np.abs(mean)) + np.abs(beta)
             got = y.check()
-            assert_close(got, exact[0], 8 * isa.eps * (size + np.abs(exact[0])), f"{name} forward {x.shape}")
+            grows = np.maximum(1, np.abs(exact[0])) if name == "exponential" else 1.2  # the largest |f'|
+            bound = 8 * isa.eps * (size * grows + np.abs(exact[0]))
+            assert_close(got, exact[0], bound, f"{name} forward {x.shape}")
 
             dx, dgamma, dbeta = Guarded(x.shape, isa.dtype), Guarded((cols,), isa.dtype), Guarded((cols,), isa.dtype)
             saved = got.astype(np.float64)
             _native.batchnorm_backward(
-                dy, x, saved, mean, variance, gamma, beta, *exact[1:], 1e-3, name, params, training
-            )
+                dy, x, saved, mean, variance, gamma, beta, *exact[1:], 1e-3, name, params, training,
+                slope=slope64, dslope=exact_dslope if learned else None,
+            )  # fmt: skip
             _native.batchnorm_backward(
                 single(dy, offset=2), single(x), single(saved, pad=0), *stats, dx.view, dgamma.view, dbeta.view,
-                1e-3, name, params, training, isa.isa,
+                1e-3, name, params, training, isa.isa, slope, dslope.view if learned else None,
             )  # fmt: skip
             # A kinked f' may fall to the other side where z is within an error of 0: leave those columns out.
             z = oracle.batchnorm(x, mean, variance, gamma, beta, 1e-3)
-            ok = (np.abs(z) > 1e-5).all(axis=0)
-            slope = 2.0
+            ok = np.all([np.abs(z - kink) > 1e-5 for kink in kinks], axis=0).all(axis=0)
             x_hat = (np.abs(x) + np.abs(mean)) / np.sqrt(variance + 1e-3)
-            flow = slope * np.abs(dy)
+            # f' up to 2, f'' up to 1; the argument of f' is itself rounded
+            flow = (2.0 + size * (not ROWS[name]["from_output"])) * np.abs(dy) * grows
             k = 3 * rows**0.5 + 12
             what = f"{name} backward {x.shape}"
             assert_close(dbeta.check()[ok], exact[3][ok], (k * isa.eps * flow.sum(axis=0))[ok], what)
             assert_close(dgamma.check()[ok], exact[2][ok], (k * isa.eps * (flow * x_hat).sum(axis=0))[ok], what)
+            if learned:
+                error = k * isa.eps * (np.abs(dy) * size).sum(axis=0)
+                assert_close(dslope.check()[ok], exact_dslope[ok], error[ok], what)
             spread = scale * (flow + flow.mean(axis=0) + x_hat * (flow * x_hat).mean(axis=0))
             assert_close(dx.check()[:, ok], exact[1][:, ok], (k * isa.eps * spread)[:, ok], what)
 
@@ -158,16 +184,21 @@ def test_null_gamma_and_beta_are_one_and_zero(backend):
     np.testing.assert_array_equal(results[0], results[1])
 
 
-def test_in_place_is_the_same_bits(backend):
+@pytest.mark.parametrize(("name", "kind"), CASES)
+@pytest.mark.parametrize("training", [True, False])
+def test_in_place_is_the_same_bits(backend, name, kind, training):
+    """dx may be dy and y may be x; without training and gradients of parameters there is one pass only."""
     x, gamma, beta, dy = (v.astype(backend.dtype) for v in case(20, 2 * backend.lanes + 1))
     mean, variance = statistics(x, backend.isa)
     y, dx, x2 = np.empty_like(x), np.empty_like(x), x.copy()
-    _native.batchnorm_forward(x, mean, variance, gamma, beta, y, 1e-3, "elu", [1.0], backend.isa)
-    _native.batchnorm_forward(x2, mean, variance, gamma, beta, x2, 1e-3, "elu", [1.0], backend.isa)
+    slope = None if kind is None else slopes(kind, x.shape).astype(backend.dtype)
+    row = 1e-3, name, PARAMS[name]
+    _native.batchnorm_forward(x, mean, variance, gamma, beta, y, *row, backend.isa, slope)
+    _native.batchnorm_forward(x2, mean, variance, gamma, beta, x2, *row, backend.isa, slope)
     np.testing.assert_array_equal(x2, y)
     for out in (dx, dy):
         _native.batchnorm_backward(
-            dy, x, y, mean, variance, gamma, beta, out, None, None, 1e-3, "elu", [1.0], True, backend.isa
+            dy, x, y, mean, variance, gamma, beta, out, None, None, *row, training, backend.isa, slope
         )
     np.testing.assert_array_equal(dy, dx)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -90,14 +92,19 @@ def test_inner_size_of_zero(backend):
 def test_epilogue_is_the_activation_of_the_product(backend, row):
     """The fused epilogue gives the bits of the two kernels in turn, whatever the tile."""
     params = [d for _, d in row["params"]]
-    for m, n, k in [(1, 1, 1), (50, 300, 64), (9, 49, 17), (67, 131, 300)]:
+    for (m, n, k), kind in itertools.product(
+        [(1, 1, 1), (50, 300, 64), (9, 49, 17), (67, 131, 300)], ["row", "element"]
+    ):
         g = helpers.rng(m, n, k, 2)
         a, b, bias = (g.normal(size=s).astype(backend.dtype) for s in ((m, k), (k, n), (n,)))
+        shape = (m, n) if kind == "element" else (n,)
+        slope = Guarded(shape, backend.dtype, g.normal(size=shape)).view if row["slope"] != "none" else None
         z, want = np.empty((m, n), backend.dtype), np.empty((m, n), backend.dtype)
         _native.gemm(a, b, z, bias=bias, isa=backend.isa)
-        _native.activation_forward(z, want, row["name"], params, backend.isa)
+        _native.activation_forward(z, want, row["name"], params, backend.isa, slope)
         out = Guarded((m, n), backend.dtype)
-        _native.gemm(a, b, out.view, bias=bias, activation=row["name"], params=params, isa=backend.isa)
+        named = {"bias": bias, "activation": row["name"], "params": params, "slope": slope, "isa": backend.isa}
+        _native.gemm(a, b, out.view, **named)
         np.testing.assert_array_equal(out.check(), want)
 
 

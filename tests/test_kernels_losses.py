@@ -181,17 +181,17 @@ def test_logits_of_1e30_are_finite(backend, name, kind):
     assert _native.loss(name, x[:1], target[:1], params=[p for _, p in ROWS[name]["params"]], isa=backend.isa) == 0
 
 
-def test_a_class_ruled_out_costs_nothing(backend):
+@pytest.mark.parametrize("name", ["softmax_crossentropy", "softmax_focal_crossentropy"])
+def test_a_class_ruled_out_costs_nothing(backend, name):
     """A logit of -inf where the target is 0: a probability of 0, no NaN from 0 * inf."""
     x = np.array([[-np.inf, 0.0, 0.0]], backend.dtype)
     t = np.array([[0, 1, 0]], backend.dtype)
-    for name in ("softmax_crossentropy", "softmax_focal_crossentropy"):
-        value, y, dx = run(name, x, t, 1.0, backend.isa)
-        factor = 0.25 * 0.5**2 if "focal" in name else 1
-        assert value == pytest.approx(factor * np.log(2), rel=4 * backend.eps)
-        assert_close(y[0], [0, 0.5, 0.5], 1e-7)
-        assert np.isfinite(dx).all()
-        assert dx[0, 0] == 0
+    value, y, dx = run(name, x, t, 1.0, backend.isa)
+    factor = 0.25 * 0.5**2 if "focal" in name else 1
+    assert value == pytest.approx(factor * np.log(2), rel=4 * backend.eps)
+    assert_close(y[0], [0, 0.5, 0.5], 1e-7)
+    assert np.isfinite(dx).all()
+    assert dx[0, 0] == 0
 
 
 def test_probabilities_are_clipped_as_in_keras(backend):
@@ -225,41 +225,50 @@ def test_nonfinite_outputs_reach_the_loss(backend):
         if name == "poisson":
             t[2, 1] = 3
         assert np.isnan(_native.loss(name, x, t, params=params, isa=backend.isa)), (name, kind)
+        if kind == "targets" and ROWS[name]["labels"]:
+            t[2] = 0  # a sample without a class
+            assert np.isnan(_native.loss(name, x, t, params=params, isa=backend.isa)), (name, kind)
 
 
-def test_golden_values(backend):
-    """Softmax of (0, ln 3) is (1/4, 3/4): loss ln 4 for label 0. Sigmoid of ln 3 is 3/4: loss ln(4/3) for target 1.
+LN2 = np.log(2)
+GOLDEN = [
+    # Softmax of (0, ln 3) is (1/4, 3/4), sigmoid of ln 3 is 3/4; the rest is arithmetic.
+    ("softmax_crossentropy", [0, np.log(3)], 0, 2 * LN2, [-0.75, 0.75]),
+    ("sigmoid_crossentropy", [np.log(3)], [1], np.log(4 / 3), [-0.25]),
+    ("crossentropy", [1, 3], 0, 2 * LN2, [-0.75, 0.25]),
+    ("binary_crossentropy", [0.8], [1], -np.log(0.8), [-1.25]),
+    ("softmax_focal_crossentropy", [0, 0], 1, LN2 / 16, [LN2 / 16 + 1 / 32, -LN2 / 16 - 1 / 32]),
+    ("categorical_focal_crossentropy", [1, 1], 0, LN2 / 16, [-LN2 / 16 - 1 / 32, LN2 / 16 + 1 / 32]),
+    ("binary_focal_crossentropy", [0.5], [1], LN2 / 4, [-LN2 - 0.5]),
+    ("sigmoid_focal_crossentropy", [0], [0], LN2 / 4, [LN2 / 4 + 0.125]),
+    ("mean_squared_error", [1, 2], [3, 2], 2, [-2, 0]),
+    ("mean_absolute_error", [1, 2], [4, 1], 2, [-0.5, 0.5]),
+    ("mean_absolute_percentage_error", [3, 1], [2, -4], 87.5, [25, 12.5]),
+    ("mean_squared_logarithmic_error", [1], [0.5], np.log(4 / 3) ** 2, [np.log(4 / 3)]),
+    ("huber", [3, 0.5], [0, 0], 1.3125, [0.5, 0.25]),
+    ("log_cosh", [LN2], [0], np.log(1.25), [0.6]),
+    ("poisson", [2], [0], 2, [1]),
+    ("kl_divergence", [0.25, 0.5], [0.5, 0.5], LN2 / 2, [-2, -1]),
+    ("hinge", [0.5, 2], [1, 0], 1.75, [-0.5, 0.5]),
+    ("squared_hinge", [0.5, 2], [1, 0], 4.625, [-0.5, 3]),
+    ("cosine_similarity", [3, 4], [1, 0], -0.6, [-0.128, 0.096]),
+    # Near a limit: an error that is tiny, a target of 0, an output below the epsilon, a norm below it.
+    ("log_cosh", [3 * 2**-10], [0], np.log1p(2 * np.sinh(3 * 2**-11) ** 2), [np.tanh(3 * 2**-10)]),
+    ("mean_absolute_percentage_error", [1], [0], 1e9, [1e9]),
+    ("mean_squared_logarithmic_error", [-0.5], [1], (LN2 - np.log1p(1e-7)) ** 2, [0]),
+    ("poisson", [-2], [0], -2, [1]),
+    ("kl_divergence", [0, 1], [0.5, 0.5], 0.5 * np.log(0.25e7), [0, -0.5]),
+    ("cosine_similarity", [6e-8, 0], [1, 0], -0.6, [-1e7, 0]),
+]
 
-    Squares: ((1-3)² + (2-2)²)/2 = 2, gradient (1-3, 0). Binary: -ln(0.8) for p = 0.8, t = 1; gradient -1/0.8.
-    """
-    near = 8 * backend.eps
-    row = lambda *v: np.array([v], backend.dtype)  # noqa: E731
-    for name, x, t, value, gradient in [
-        ("softmax_crossentropy", row(0, np.log(3)), np.array([0], np.int32), np.log(4), [-0.75, 0.75]),
-        ("sigmoid_crossentropy", row(np.log(3)), row(1), np.log(4 / 3), [-0.25]),
-        ("mean_squared_error", row(1, 2), row(3, 2), 2, [-2, 0]),
-        ("mean_absolute_error", row(1, 2), row(4, 1), 2, [-0.5, 0.5]),
-        ("mean_absolute_percentage_error", row(3, 1), row(2, -4), 87.5, [25, 12.5]),
-        ("huber", row(3, 0.5), row(0, 0), 1.3125, [0.5, 0.25]),
-        ("log_cosh", row(np.log(2)), row(0), np.log(1.25), [0.6]),
-        ("poisson", row(2), row(0), 2, [1]),
-        ("kl_divergence", row(0.25, 0.5), row(0.5, 0.5), 0.5 * np.log(2), [-2, -1]),
-        ("hinge", row(0.5, 2), row(1, 0), 1.75, [-0.5, 0.5]),
-        ("squared_hinge", row(0.5, 2), row(1, 0), 4.625, [-0.5, 3]),
-        ("cosine_similarity", row(3, 4), row(1, 0), -0.6, [-0.128, 0.096]),
-        # At the epsilons: a target, a logarithm and a norm of 0.
-        ("mean_absolute_percentage_error", row(1), row(0), 1e9, [1e9]),
-        ("mean_squared_logarithmic_error", row(-0.5, 1), row(1, 1), np.log(2) ** 2 / 2, [0, 0]),
-        ("cosine_similarity", row(0, 0), row(1, 0), 0, [-1e7, 0]),
-        ("binary_crossentropy", row(0.8), row(1), -np.log(0.8), [-1.25]),
-        ("binary_focal_crossentropy", row(0.5), row(1), 0.25 * np.log(2), [-np.log(2) - 0.5]),
-        ("crossentropy", row(1, 3), np.array([0], np.int32), np.log(4), [-0.75, 0.25]),
-        ("softmax_focal_crossentropy", row(0, 0), np.array([1], np.int32), np.log(2) / 16, None),
-    ]:
-        got, _, dx = run(name, x, t, 1.0, backend.isa)
-        assert got == pytest.approx(value, rel=max(near, 1e-6 if value > 1e8 or "logar" in name else 0)), name
-        if gradient is not None:
-            assert_close(dx[0], gradient, near * max(2, np.abs(gradient).max()), name)
+
+@pytest.mark.parametrize(("name", "x", "t", "value", "gradient"), GOLDEN)
+def test_golden_values(backend, name, x, t, value, gradient):
+    near = 12 * backend.eps
+    target = np.array([t], np.int32) if isinstance(t, int) else np.array([t], backend.dtype)
+    got, _, dx = run(name, np.array([x], backend.dtype), target, 1.0, backend.isa)
+    assert got == pytest.approx(value, rel=near, abs=0)
+    assert_close(dx[0], gradient, near * max(1, *np.abs(gradient)))
 
 
 @pytest.mark.parametrize("binary", [False, True])

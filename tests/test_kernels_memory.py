@@ -59,18 +59,22 @@ def touch(f, rows, cols, isa, at_end):
         getattr(_native, op)(*args, **named, isa=isa)
 
     x, y, dy, out = matrix(), matrix(), matrix(), matrix()
-    vector = [f(g.uniform(0.1, 0.9, cols)) for _ in range(6)]
+    vector = [f(g.uniform(0.1, 0.9, cols)) for _ in range(7)]
     labels = fenced(np.zeros(rows), np.int32, at_end)
     for row in _native.activation_rows():
-        if not row["row"]:
-            params = [d for _, d in row["params"]]
-            call("activation_forward", x, out, row["name"], params)
-            call("activation_backward", dy, y, out, row["name"], params)
-    call("softmax_forward", x, out)
-    call("softmax_backward", dy, y, out)
+        params, learned = [d for _, d in row["params"]], row["slope"] == "learned"
+        for slope in [None] if row["slope"] == "none" else [vector[0], matrix()]:
+            dslope = vector[6] if learned else None
+            call("activation_forward", x, out, row["name"], params, slope=slope)
+            call("activation_backward", dy, y, out, row["name"], params, slope=slope, dslope=dslope)
+            if not row["row"]:
+                named = {"activation": row["name"], "params": params, "slope": slope}
+                call("batchnorm_forward", x, *vector[:4], out, **named)
+                call("batchnorm_backward", dy, x, y, *vector[:4], out, *vector[4:6], **named, dslope=dslope)
+                call("gemm", matrix(rows, 3), matrix(3, cols), out, **named)
     call("batchnorm_statistics", x, *vector[:2])
     call("batchnorm_forward", x, *vector[:4], out)
-    call("batchnorm_backward", dy, x, y, *vector[:4], out, *vector[4:])
+    call("batchnorm_backward", dy, x, y, *vector[:4], out, *vector[4:6])
     call("moving_average", vector[0], vector[1], 0.9)
     call("column_sums", x, vector[0])
     call("squared_norm", x)

@@ -117,6 +117,9 @@ def test_golden_values(backend):
         ("r2_score", [], 1 - 0.6325),
     ]:
         assert reported(name, count(name, x, t, params, backend.isa), 1) == pytest.approx(value, rel=1e-6), name
+    t = np.array([[0.0], [0.4], [0.0], [0.0]], backend.dtype)  # any target but 0 is positive
+    assert count("precision", x, t, [0.3], backend.isa).tolist() == [1, 3]
+    assert count("recall", x, t, [0.3], backend.isa).tolist() == [1, 1]
     x, t = np.array([[0.5, 0.3, 0.3, 0.1]], backend.dtype), np.array([2], np.int32)
     counts = [count("top_k_accuracy", x, t, [k], backend.isa)[0] for k in (1, 2)]
     assert counts == [0, 1]  # the equal one before it does not push it out

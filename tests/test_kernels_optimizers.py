@@ -30,10 +30,12 @@ def test_catalogue_is_whole():
     for name, row in ROWS.items():
         keys = [key for key, _ in row["hyper"]]
         assert keys[0] == "learning_rate"
+        assert len(keys) <= 8  # max_hyper
         assert len(row["slots"]) == len(row["first_values"]) == len(set(row["slots"])), name
         assert not {"average", "accumulator"} & set(row["slots"]), name  # the names of what every optimizer may have
-        for first in row["first_values"]:
-            assert first in keys or float(first) == 0.0
+        hyper = [0.01, *(0.25 + k for k in range(len(keys) - 1))]
+        want = [slot[0] for slot in oracle.first_slots(name, np.zeros(1), hyper)]
+        assert _native.optimizer_first_values(name, hyper) == want
     assert dict(ROWS["adam"]["hyper"]) == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
     assert dict(ROWS["lion"]["hyper"]) == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99}
     assert ROWS["adagrad"]["first_values"] == ["initial_accumulator_value"]

@@ -13,9 +13,11 @@ import time
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import fusednet
+from fusednet import _saving
 from fusednet.layers import Activation, BatchNormalization, Dense
 
 OPTIMIZERS = {
@@ -223,3 +225,25 @@ def test_without_compiling(saved):
     assert model.optimizer is None
     with pytest.raises(ValueError, match="compile"):
         model.fit(*samples())
+
+
+def test_a_file_of_the_first_version_goes_on(tmp_path):
+    """It held the metrics' names and one counter; training continues as if it had been of this version."""
+    x, y = samples()
+    model = network()
+    model.fit(x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "new")
+    model.fit(x, y, epochs=1, verbose=0)
+    arrays = load_file(tmp_path / "new")
+    with safe_open(tmp_path / "new", "numpy") as file:
+        config = json.loads(file.metadata()["config"])
+    config["compile"]["metrics"] = ["accuracy"]
+    for counter in ("passes", "pending"):
+        del config["state"][counter]
+    text = json.dumps(config, sort_keys=True)
+    digest = _saving._digest("1", text, arrays)
+    save_file(arrays, tmp_path / "old", {"format": "fusednet", "version": "1", "config": text, "sha256": digest})
+    loaded = fusednet.load_model(tmp_path / "old")
+    loaded.fit(x, y, epochs=1, verbose=0)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

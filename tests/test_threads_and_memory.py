@@ -14,7 +14,20 @@ import pytest
 
 import plans
 from fusednet import _native
-from plans import activation, batchnorm, dense, optimizer
+from plans import (
+    MAX_NORM,
+    SLOPES,
+    activation,
+    batchnorm,
+    dense,
+    image,
+    layernorm,
+    noise,
+    optimizer,
+    regions,
+    residual,
+    slope,
+)
 
 ADAM = ("adam", (0.001, 0.9, 0.999, 1e-7))
 # Odd widths and an odd batch: no split of the work is even.
@@ -24,6 +37,20 @@ LAYERS = [
     dense("d2", 67, plans.ELU),
     dense("d3", 10),
 ]  # fmt: skip
+# Of all kinds, random layers, penalties and constraints included; wide enough that threads share it.
+CATALOGUE = [
+    layernorm("n"), noise("o", "gaussian_dropout", 0.2),
+    dense("d1", 210) | {"drop_rate": 0.3, "penalties": {"kernel": [1e-3, 1e-3]}, "activity_penalty": [1e-3, 1e-3]},
+    image("p", 10, 7, 3) | {"fractional": regions(7, 5, True, False)},
+    residual("r", dense("d2", 105, plans.ELU), batchnorm("bn"), noise("q"), survival=0.7, per_sample=True),
+    residual("s", dense("d4", 105) | {"constraints": {"kernel": MAX_NORM, "bias": MAX_NORM}}, survival=0.7),
+    dense("d5", 67) | {"pieces": 3}, *(slope(row, row, kind == "learned") for row, kind in SLOPES.items()),
+    noise("t", "alpha_dropout", 0.1), dense("d3", 10),
+]  # fmt: skip
+FULL = {
+    "weight_decay": 0.01, "weight_decay_excluded": ["bias"], "ema_momentum": 0.9, "ema_overwrite_frequency": 2,
+    "gradient_accumulation_steps": 2, "schedule": {"name": "exponential_decay", "params": [0.01, 2.0, 0.9, 0.0]},
+}  # fmt: skip
 WIDE = [
     dense("d1", 701, plans.ELU),
     dense("d2", 515, use_bias=False),
@@ -31,6 +58,9 @@ WIDE = [
     activation("a"),
     dense("d3", 10),
 ]
+
+
+TRAINED = [(LAYERS, 211, 37), (WIDE, 300, 129), (CATALOGUE, 211, 101)]
 
 
 @pytest.fixture
@@ -41,11 +71,12 @@ def threads():
 
 
 def trained(layers, features, batch, clip, dtype):
-    spec = optimizer(*ADAM, **clip)
+    spec = optimizer(*ADAM, **clip) | (FULL if layers is CATALOGUE else {})
     plan = _native.Plan(plans.config(layers, features, batch, dtype, optimizer=spec))
     plans.start(plan)
     x, y = plans.data(batch * 6 + 5, features, 10, dtype)
-    result = plan.train(x, y, np.random.default_rng(0).permutation(len(x)), 0, len(x), batch, 1e9)
+    weights = np.linspace(0, 2, len(x))
+    result = plan.train(x, y, np.random.default_rng(0).permutation(len(x)), 0, len(x), batch, 1e9, weights)
     assert result["status"] == "ok"
     out = np.empty((len(x), 10), dtype)
     plan.predict(x, out, 0, len(x), 1e9)
@@ -53,7 +84,7 @@ def trained(layers, features, batch, clip, dtype):
 
 
 @pytest.mark.parametrize("clip", [{}, {"global_clipnorm": 0.1}, {"clipnorm": 0.1}], ids=lambda c: next(iter(c), "none"))
-@pytest.mark.parametrize(("layers", "features", "batch"), [(LAYERS, 211, 37), (WIDE, 300, 129)], ids=["small", "wide"])
+@pytest.mark.parametrize(("layers", "features", "batch"), TRAINED, ids=["small", "wide", "catalogue"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(threads, layers, features, batch, clip, dtype):
     threads(1)
@@ -122,9 +153,9 @@ def count_allocations() -> None:
     counted = ctypes.CDLL(None).counted_allocations
     counted.restype = ctypes.c_ulong
     counts = []
-    for dtype in ("float32", "float64"):
-        spec = optimizer(*ADAM, global_clipnorm=1.0)
-        plan = _native.Plan(plans.config(LAYERS, 211, 37, dtype, optimizer=spec))
+    for layers, dtype in ((LAYERS, "float32"), (LAYERS, "float64"), (CATALOGUE, "float32")):
+        spec = optimizer(*ADAM, global_clipnorm=1.0) | (FULL if layers is CATALOGUE else {})
+        plan = _native.Plan(plans.config(layers, 211, 37, dtype, optimizer=spec))
         plans.start(plan)
         x, y = plans.data(37 * 300, 211, 10, dtype)
         order, out = np.random.default_rng(0).permutation(len(x)), np.empty((len(x), 10), dtype)
@@ -159,7 +190,7 @@ def test_nothing_is_allocated_after_the_plan_is_built(tmp_path):
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
     assert out.returncode == 0, out.stderr
     counts = [int(v) for v in out.stdout.split()]
-    assert len(counts) == 12
+    assert len(counts) == 18
     for i in range(0, len(counts), 2):
         ten, many = counts[i : i + 2]
         assert many == ten, f"290 steps more took {many - ten} allocations (call {i // 2})"

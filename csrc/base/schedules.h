@@ -77,10 +77,11 @@ inline double cosine_decay_restarts(double t, const double* p, int) noexcept {
 
 // Step `top`, where the share pct_start of the steps is done, has max_lr; the last step and all after it the minimum.
 inline double one_cycle(double t, const double* p, int) noexcept {
-    const double total = p[1], top = p[2] * total - 1, low = p[0] / p[4], end = low / p[5];
-    const bool up = t <= top;
+    const double last = p[1] - 1, top = p[2] * p[1] - 1, low = p[0] / p[4], end = low / p[5];
+    const double now = std::fmin(t, last);
+    const bool up = now <= top;
     const double from = up ? low : p[0], to = up ? p[0] : end;
-    const double share = up ? (top > 0 ? t / top : 1.0) : std::fmin((t - top) / (total - 1 - top), 1.0);
+    const double share = up ? (top > 0 ? now / top : 1.0) : (now - top) / (last - top);
     return p[3] != 0 ? (to - from) * share + from : to + (from - to) / 2 * (1 + std::cos(pi * share));
 }
 

@@ -356,10 +356,10 @@ struct Table {
     Index (*first_nonfinite_row)(Index rows, Index cols, View<const T> x) noexcept;  // `rows` if there is none
 };
 
-// Per row of the catalogue: does the derivative read the output (true) or the input (false), and where does its
-// slope come from?
+// Per row of the catalogue: does the derivative read the output (true) or the input (false), does it read either, and
+// where does its slope come from?
 struct ActivationTraits {
-    bool from_output;
+    bool from_output, reads_saved;
     Slope slope;
 };
 

@@ -23,9 +23,9 @@ std::vector<std::string> split(const char* text) {
     return parts;
 }
 
-// One kind of the catalogue's rows as Python sees it: name, parameters with their defaults, formula.
+// One kind of the catalogue's rows as Python sees it: name, parameters with their defaults, formula, source.
 struct Row {
-    const char *name, *params, *defaults, *formula;
+    const char *name, *params, *defaults, *formula, *source;
 };
 
 py::list params_of(const Row& row) {
@@ -41,13 +41,15 @@ py::dict row_dict(const Row& row) {
     d["name"] = row.name;
     d["params"] = params_of(row);
     d["formula"] = row.formula;
+    d["source"] = row.source;
     return d;
 }
 
-#define FUSEDNET_ROW(name, code, params, defaults, formula) {#name, params, defaults, formula},
-#define FUSEDNET_PLAIN_ROW(name, code, formula) {#name, "", "", formula},
+// Rows of some kinds have no source: the empty string before it is then all there is.
+#define FUSEDNET_ROW(name, code, params, defaults, formula, ...) {#name, params, defaults, formula, "" __VA_ARGS__},
+#define FUSEDNET_PLAIN_ROW(name, code, formula, ...) {#name, "", "", formula, "" __VA_ARGS__},
 #define FUSEDNET_METRIC_ROW(name, code, fixed, per_output, params, defaults, formula) \
-    {#name, params, defaults, formula},
+    {#name, params, defaults, formula, ""},
 constexpr Row activation_catalogue[] = {FUSEDNET_ACTIVATIONS(FUSEDNET_ROW)};
 constexpr Row row_activation_catalogue[] = {FUSEDNET_ROW_ACTIVATIONS(FUSEDNET_PLAIN_ROW)};
 constexpr Row element_loss_catalogue[] = {FUSEDNET_ELEMENT_LOSSES(FUSEDNET_ROW)};
@@ -60,10 +62,10 @@ constexpr Row noise_catalogue[] = {FUSEDNET_NOISES(FUSEDNET_ROW)};
 #undef FUSEDNET_ROW
 
 struct OptimizerRow {
-    const char *name, *slots, *first_values, *hyper, *values;
+    const char *name, *slots, *first_values, *hyper, *values, *formula, *source;
 };
 constexpr OptimizerRow optimizer_catalogue[] = {
-#define FUSEDNET_ROW(name, Struct, count, slots, first, hyper, values) {#name, slots, first, hyper, values},
+#define FUSEDNET_ROW(name, Struct, count, ...) {#name, __VA_ARGS__},
     FUSEDNET_OPTIMIZERS(FUSEDNET_ROW)
 #undef FUSEDNET_ROW
 };
@@ -84,6 +86,7 @@ py::list activation_rows() {
         const ActivationTraits& traits = formulas().activation[&row - activation_catalogue];
         py::dict d = row_dict(row);
         d["from_output"] = traits.from_output;
+        d["reads_saved"] = traits.reads_saved;
         d["slope"] = slopes[int(traits.slope)];
         d["row"] = false;
         list.append(d);
@@ -91,6 +94,7 @@ py::list activation_rows() {
     for (const Row& row : row_activation_catalogue) {
         py::dict d = row_dict(row);
         d["from_output"] = true;
+        d["reads_saved"] = true;
         d["slope"] = slopes[0];
         d["row"] = true;
         list.append(d);
@@ -103,11 +107,24 @@ void append_rows(py::list& list, const Row (&rows)[count]) {
     for (const Row& row : rows) list.append(row_dict(row));
 }
 
+// The loss of probabilities that a loss of logits computes, or an empty name.
+std::string logits_of(const std::string& name) {
+#define FUSEDNET_ROW(loss, fused, softmax) {#loss, #fused},
+    constexpr const char* fusions[][2] = {FUSEDNET_LOSS_FUSIONS(FUSEDNET_ROW)};
+#undef FUSEDNET_ROW
+    for (const auto& [loss, fused] : fusions)
+        if (name == fused) return loss;
+    return "";
+}
+
 py::list loss_rows() {
     py::list list;
     append_rows(list, element_loss_catalogue);
     append_rows(list, row_loss_catalogue);
-    for (size_t i = 0; i < list.size(); ++i) list[i]["labels"] = i >= std::size(element_loss_catalogue);
+    for (size_t i = 0; i < list.size(); ++i) {
+        list[i]["labels"] = i >= std::size(element_loss_catalogue);
+        list[i]["logits_of"] = logits_of(list[i]["name"].cast<std::string>());
+    }
     return list;
 }
 
@@ -147,7 +164,9 @@ py::list optimizer_rows() {
         d["name"] = row.name;
         d["slots"] = split(row.slots);
         d["first_values"] = split(row.first_values);
-        d["hyper"] = params_of({row.name, row.hyper, row.values, ""});
+        d["hyper"] = params_of({row.name, row.hyper, row.values, "", ""});
+        d["formula"] = row.formula;
+        d["source"] = row.source;
         list.append(d);
     }
     return list;

@@ -60,4 +60,35 @@ inline void check_apart(const char* op, const char* name, const py::array& out, 
         throw py::value_error(Argument{op, name}.where() + "memory of its own, got an overlap with an input");
 }
 
+template <class T>
+View<const T> no_slope(const char* op, const std::string& activation, const py::object& slope) {
+    if (!slope.is_none())
+        throw py::type_error(Argument{op, "slope"}.where() + "None for " + activation + ", got an array");
+    return {};
+}
+
+// The slopes of an activation that has them: (cols), one row for all, or one for each element.
+template <class T>
+View<const T> slope_of(const char* op, Activation row, const py::object& slope, Index rows, Index cols) {
+    const std::string name = activation_names[int(row)];
+    if (formulas().activation[int(row)].slope == Slope::none) return no_slope<T>(op, name, slope);
+    const Argument argument{op, "slope"};
+    if (!py::isinstance<py::array>(slope))
+        throw py::type_error(argument.where() + "an array for " + name + ", got " +
+                             std::string(py::str(py::type::of(slope))));
+    const auto a = py::reinterpret_borrow<py::array>(slope);
+    if (a.ndim() == 1) return {vector<T>(op, "slope", slope, cols, false), 0};
+    return input<T>(op, "slope", a, rows, cols);
+}
+
+// dslope, if any, belongs to a learned slope and overlaps nothing that the kernel uses.
+inline void check_slope_gradient(const char* op, int row, const py::object& dslope,
+                                 std::initializer_list<py::array> others) {
+    if (dslope.is_none()) return;
+    if (row >= int(Activation::count) || formulas().activation[row].slope != Slope::learned)
+        throw py::type_error(Argument{op, "dslope"}.where() + "None, since the slope is not learned, got an array");
+    for (const py::array& other : others)
+        check_apart(op, "dslope", py::reinterpret_borrow<py::array>(dslope), other, false);
+}
+
 }  // namespace fusednet::bindings

@@ -8,7 +8,7 @@ namespace fusednet::bindings {
 namespace {
 
 void gemm(const py::array& a, const py::array& b, const py::array& out, const py::object& bias, bool accumulate,
-          const std::optional<std::string>& activation, const Values& params, const Isa& isa) {
+          const std::optional<std::string>& activation, const Values& params, const Isa& isa, const py::object& slope) {
     const char* op = "gemm";
     dispatch(op, "out", out, [&](auto zero) {
         using T = decltype(zero);
@@ -32,6 +32,9 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
         const Table<T>& k_table = table_for<T>(op, isa);
         const Params p = params_of(op, params);
         const auto epilogue = activation ? k_table.activation_forward[int(activation_of(op, *activation))] : nullptr;
+        const View<const T> slopes = activation ? slope_of<T>(op, activation_of(op, *activation), slope, m, n)
+                                                : no_slope<T>(op, "no activation", slope);
+        if (slopes.data) check_apart(op, "out", out, slope, false);
         const bool unit = n <= 1 || b.strides(1) == size;
         const std::unique_ptr<T, void (*)(void*)> scratch(
             static_cast<T*>(std::aligned_alloc(64, size_t(gemm_scratch) * sizeof(T))), std::free);
@@ -52,6 +55,7 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
                       .epilogue = epilogue,
                       .y = c,
                       .params = p,
+                      .slope = slopes,
                       .scratch = scratch.get()});
     });
 }
@@ -71,7 +75,7 @@ void batchnorm_statistics(const py::array& x, const py::object& mean, const py::
 
 void batchnorm_forward(const py::array& x, const py::object& mean, const py::object& variance, const py::object& gamma,
                        const py::object& beta, const py::array& out, double epsilon, const std::string& activation,
-                       const Values& params, const Isa& isa) {
+                       const Values& params, const Isa& isa, const py::object& slope) {
     const char* op = "batchnorm_forward";
     const Activation row = activation_of(op, activation);
     dispatch(op, "x", x, [&](auto zero) {
@@ -86,9 +90,11 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
                                        vector<T>(op, "gamma", gamma, cols, false),
                                        vector<T>(op, "beta", beta, cols, false),
                                        epsilon,
-                                       params_of(op, params)};
+                                       params_of(op, params),
+                                       slope_of<T>(op, row, slope, rows, cols)};
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_forward] expects a mean and a variance");
         check_apart(op, "out", out, x, true);
+        if (args.slope.data) check_apart(op, "out", out, slope, false);
         table_for<T>(op, isa).batchnorm_forward[int(row)](args);
     });
 }
@@ -96,7 +102,8 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
 void batchnorm_backward(const py::array& dy, const py::array& x, const py::array& y, const py::object& mean,
                         const py::object& variance, const py::object& gamma, const py::object& beta,
                         const py::array& out, const py::object& dgamma, const py::object& dbeta, double epsilon,
-                        const std::string& activation, const Values& params, bool training, const Isa& isa) {
+                        const std::string& activation, const Values& params, bool training, const Isa& isa,
+                        const py::object& slope, const py::object& dslope) {
     const char* op = "batchnorm_backward";
     const Activation row = activation_of(op, activation);
     dispatch(op, "dy", dy, [&](auto zero) {
@@ -116,11 +123,15 @@ void batchnorm_backward(const py::array& dy, const py::array& x, const py::array
                                         vector<T>(op, "dbeta", dbeta, cols, true),
                                         epsilon,
                                         params_of(op, params),
-                                        training};
+                                        training,
+                                        slope_of<T>(op, row, slope, rows, cols),
+                                        vector<T>(op, "dslope", dslope, cols, true)};
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_backward] expects a mean and a variance");
         check_apart(op, "out", out, dy, true);
         check_apart(op, "out", out, x, false);
         check_apart(op, "out", out, y, false);
+        if (args.slope.data) check_apart(op, "out", out, slope, false);
+        check_slope_gradient(op, int(row), dslope, {dy, x, y, out});
         table_for<T>(op, isa).batchnorm_backward[int(row)](args);
     });
 }
@@ -170,14 +181,15 @@ void register_ops_layers(py::module_& m) {
     using py::arg;
     const auto none = py::none();
     m.def("gemm", &gemm, arg("a"), arg("b"), arg("out"), arg("bias") = none, arg("accumulate") = false,
-          arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none);
+          arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none);
     m.def("batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
     m.def("batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"), arg("beta"),
           arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),
-          arg("isa") = none);
+          arg("isa") = none, arg("slope") = none);
     m.def("batchnorm_backward", &batchnorm_backward, arg("dy"), arg("x"), arg("y"), arg("mean"), arg("variance"),
           arg("gamma"), arg("beta"), arg("out"), arg("dgamma"), arg("dbeta"), arg("epsilon") = 1e-3,
-          arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none);
+          arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none,
+          arg("slope") = none, arg("dslope") = none);
     m.def("moving_average", &moving_average, arg("moving"), arg("value"), arg("momentum"), arg("isa") = none);
     m.def("column_sums", &column_sums, arg("x"), arg("out"), arg("isa") = none);
     m.def("gather", &gather, arg("src"), arg("order"), arg("out"), arg("isa") = none);

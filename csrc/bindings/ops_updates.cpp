@@ -7,10 +7,21 @@
 namespace fusednet::bindings {
 namespace {
 
+void check_hyper(const char* op, Optimizer row, const std::vector<double>& hyper) {
+    const size_t wanted = optimizer_hyper(row).size();
+    if (hyper.size() != wanted)
+        Argument{op, "hyper"}.bad_value(std::to_string(wanted) + " values", std::to_string(hyper.size()));
+}
+
+std::vector<double> first_values(const std::string& optimizer, const std::vector<double>& hyper) {
+    const char* op = "optimizer_first_values";
+    const Optimizer row = row_of<Optimizer>(op, "optimizer", optimizer_names, optimizer);
+    check_hyper(op, row, hyper);
+    return optimizer_first_values(row, hyper);
+}
+
 void scalars_of(const char* op, Optimizer row, int64_t step, const std::vector<double>& hyper, double* scalars) {
-    const auto names = optimizer_hyper(row);
-    if (hyper.size() != names.size())
-        Argument{op, "hyper"}.bad_value(std::to_string(names.size()) + " values", std::to_string(hyper.size()));
+    check_hyper(op, row, hyper);
     if (step < 1) Argument{op, "step"}.bad_value("at least 1", std::to_string(step));
     double values[max_hyper] = {};
     for (size_t i = 0; i < hyper.size(); ++i) values[i] = hyper[i];
@@ -127,6 +138,7 @@ void register_ops_updates(py::module_& m) {
     using py::arg;
     const auto none = py::none();
     m.def("optimizer_scalars", &optimizer_scalars, arg("optimizer"), arg("step"), arg("hyper"));
+    m.def("optimizer_first_values", &first_values, arg("optimizer"), arg("hyper"));
     m.def("optimizer_update", &optimizer_update, arg("optimizer"), arg("w"), arg("g"), arg("slots"), arg("step"),
           arg("hyper"), arg("scale") = 1.0, arg("clip_value") = none, arg("isa") = none, arg("decay") = 0.0,
           arg("average") = none, arg("average_momentum") = 0.0);

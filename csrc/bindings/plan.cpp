@@ -270,6 +270,17 @@ py::array differences(PyPlan& self, const py::array& x, const py::array& y, cons
     return py::array_t<double>(std::vector<Index>{done, 2}, out.data());
 }
 
+py::list kinks(PyPlan& self, const py::array& x, const py::array& y, const py::object& weights) {
+    const char* op = "kinks";
+    const Rows rows = samples(op, "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets(op, y, weights, x.shape(0), nullptr, 0, x.shape(0));
+    self.check_batch(op, x.shape(0));
+    py::list list;
+    for (const auto& [name, count] : self.plan().kinks(rows, targets, x.shape(0)))
+        list.append(py::make_tuple(name, count));
+    return list;
+}
+
 py::list tensors(const PyPlan& self) {
     py::list list;
     for (const TensorInfo& info : self.plan().tensors()) {
@@ -330,7 +341,8 @@ void register_plan(py::module_& m) {
              py::arg("training"), py::arg("weights") = py::none())
         .def("predict", &predict, py::arg("x"), py::arg("out"), py::arg("begin"), py::arg("end"), py::arg("budget_ms"))
         .def("differences", &differences, py::arg("x"), py::arg("y"), py::arg("name"), py::arg("indices"),
-             py::arg("step"), py::arg("budget_ms"), py::arg("weights") = py::none());
+             py::arg("step"), py::arg("budget_ms"), py::arg("weights") = py::none())
+        .def("kinks", &kinks, py::arg("x"), py::arg("y"), py::arg("weights") = py::none());
 }
 
 }  // namespace fusednet::bindings

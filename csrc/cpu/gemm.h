@@ -140,7 +140,8 @@ inline void gemm(const Gemm<T>& g) noexcept {
                                 .cols = cols,
                                 .x = {g.c.row(row) + col, g.c.ld},
                                 .y = {g.y.row(row) + col, g.y.ld},
-                                .params = g.params});
+                                .params = g.params,
+                                .slope = {g.slope.data ? g.slope.row(row) + col : nullptr, g.slope.ld}});
                 row += rows;
             }
             start += depth;

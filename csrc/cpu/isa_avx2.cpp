@@ -8,6 +8,8 @@ namespace fusednet::avx2 {
 
 #include "math.h"
 
+#include "wide.h"
+
 #include "kernels.h"
 
 extern const Table<T> table;

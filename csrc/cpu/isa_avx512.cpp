@@ -17,6 +17,8 @@ namespace fusednet::avx512 {
 
 #include "math.h"
 
+#include "wide.h"
+
 #include "kernels.h"
 
 extern const Table<T> table;

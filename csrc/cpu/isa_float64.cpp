@@ -14,7 +14,7 @@ void optimizer_scalars(double t, const double* hyper, double* scalars) noexcept 
     O::scalars(t, hyper, scalars);
 }
 
-#define FUSEDNET_TRAITS(name, Struct, ...) {Struct<V>::from_output, Struct<V>::slope_from},
+#define FUSEDNET_TRAITS(name, Struct, ...) {Struct<V>::from_output, Struct<V>::reads_saved, Struct<V>::slope_from},
 #define FUSEDNET_SCALARS(name, Struct, ...) optimizer_scalars<Struct<V>>,
 
 extern const Formulas formulas;

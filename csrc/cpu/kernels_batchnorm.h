@@ -1,37 +1,5 @@
-// Batch normalization over the rows of a batch, and sums down columns. Sums run in T over a chunk of rows, then
-// join in float64: neither the number of rows nor a large mean costs digits.
-
-constexpr Index chunk = 64;
-
-template <Index count, class P>
-FUSEDNET_INLINE Index columns(Vectors<count>, P part) {
-    return (count - 1) * lanes + width(part);
-}
-
-// T sums of one chunk added to their float64 totals.
-template <Index count>
-FUSEDNET_INLINE void join(double* total, const V (&sum)[count]) {
-    T s[count * lanes];
-    for (Index v = 0; v < count; ++v) store(s + v * lanes, sum[v]);
-    for (Index l = 0; l < count * lanes; ++l) total[l] += double(s[l]);
-}
-
-// Only the last of a group's vectors can be partial, and then it is the only one.
-inline void column_sums(Index rows, Index cols, View<const T> x, T* sums) noexcept {
-    for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-        constexpr Index count = decltype(vectors)::count;
-        double total[count * lanes] = {};
-        for (Index first = 0; first < rows; first += chunk) {
-            const Index end = rows - first < chunk ? rows : first + chunk;
-            V sum[count];
-            for (V& s : sum) s = V(0);
-            for (Index i = first; i < end; ++i)
-                for (Index v = 0; v < count; ++v) sum[v] = sum[v] + load(x.row(i) + j + v * lanes, part);
-            join(total, sum);
-        }
-        for (Index l = 0; l < columns(vectors, part); ++l) sums[j + l] = static_cast<T>(total[l]);
-    });
-}
+// Batch normalization over the rows of a batch. Sums run in T over a chunk of rows, then join in float64: neither the
+// number of rows nor a large mean costs digits.
 
 // A chunk's deviations are taken from its own rounded mean; the sum of them puts the rounding right.
 inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
@@ -103,22 +71,26 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
         });
         for (Index i = 0; i < a.rows; ++i) {
             const T* x = a.x.row(i) + start;
+            const T* slope = F::slope_from == Slope::none ? nullptr : a.slope.row(i) + start;
             T* y = a.y.row(i) + start;
             for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
                 const V u = fma(load(x + j, part) - load(mean + j), load(scale + j), load(beta + j));
-                store(y + j, f.value(u), part);
+                store(y + j, value_of(f, u, slope, j, part), part);
             });
         }
     }
 }
 
-// With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)).
-// Columns outermost: what the two passes share stays in registers and nothing is allocated.
+// With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)). A
+// learned slope's gradient is a third sum in the same order. Where f' is computed from its input, which is dear, the
+// first pass leaves du in dx for the second. Columns outermost: what the two passes share stays in registers and
+// nothing is allocated.
 template <class F>
 void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const F f(a.params);
     const double n = a.rows > 0 ? double(a.rows) : 1.0;
-    const bool sums = a.training || a.dgamma || a.dbeta;
+    const bool sums = a.training || a.dgamma || a.dbeta || a.dslope;
+    const bool keeps = !F::from_output && sums;
     for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
         constexpr Index count = decltype(vectors)::count;
         Normalized norm[count];
@@ -128,29 +100,41 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
             const V dy = load(a.dy.row(i) + col, part);
             if constexpr (!F::reads_saved) return dy * f.derivative(dy);
             if constexpr (F::from_output) return dy * f.derivative(load(a.saved.row(i) + col, part));
-            return dy * f.derivative(fma(centered, norm[v].scale, norm[v].beta));
+            const V u = fma(centered, norm[v].scale, norm[v].beta);
+            return dy * derivative_of(f, u, F::slope_from == Slope::none ? nullptr : a.slope.row(i), col, part);
         };
         const auto centered = [&](Index i, Index v) FUSEDNET_INLINE_LAMBDA {
             return load(a.x.row(i) + j + v * lanes, part) - norm[v].mean;
         };
 
         double total[count * lanes] = {}, product[count * lanes] = {};
+        [[maybe_unused]] double slopes[count * lanes] = {};
         for (Index first = 0; sums && first < a.rows; first += chunk) {
             const Index end = a.rows - first < chunk ? a.rows : first + chunk;
             V sum[count], dot[count];
-            for (Index v = 0; v < count; ++v) sum[v] = dot[v] = V(0);
+            [[maybe_unused]] V of_slope[count];
+            for (Index v = 0; v < count; ++v) sum[v] = dot[v] = of_slope[v] = V(0);
             for (Index i = first; i < end; ++i)
                 for (Index v = 0; v < count; ++v) {
                     const V d = centered(i, v), du = gradient(i, v, d);
                     sum[v] = sum[v] + du;
                     dot[v] = fma(du, d * norm[v].inverse, dot[v]);
+                    if constexpr (F::slope_from == Slope::learned) {
+                        const V u = fma(d, norm[v].scale, norm[v].beta);
+                        const V dy = load(a.dy.row(i) + j + v * lanes, part);
+                        of_slope[v] = of_slope[v] + dy * f.slope_gradient(u);
+                    }
+                    if (keeps) store(a.dx.row(i) + j + v * lanes, du, part);  // after dy's last use, which it may be
                 }
             join(total, sum);
             join(product, dot);
+            if constexpr (F::slope_from == Slope::learned) join(slopes, of_slope);
         }
         for (Index l = 0; l < columns(vectors, part); ++l) {
             if (a.dbeta) a.dbeta[j + l] = static_cast<T>(total[l]);
             if (a.dgamma) a.dgamma[j + l] = static_cast<T>(product[l]);
+            if constexpr (F::slope_from == Slope::learned)
+                if (a.dslope) a.dslope[j + l] = static_cast<T>(slopes[l]);
         }
 
         V mean_du[count], mean_dot[count];  // the latter times -inverse, to go with x - mean
@@ -166,7 +150,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
         for (Index i = 0; i < a.rows; ++i)
             for (Index v = 0; v < count; ++v) {
                 const V d = centered(i, v);
-                V du = gradient(i, v, d);
+                V du = keeps ? load(a.dx.row(i) + j + v * lanes, part) : gradient(i, v, d);
                 if (a.training) du = fma(d, mean_dot[v], du - mean_du[v]);
                 store(a.dx.row(i) + j + v * lanes, norm[v].scale * du, part);
             }

@@ -79,6 +79,16 @@ void noise_forward(const NoiseForward<T>& a) noexcept {
 template <class N>
 void noise_backward(const NoiseBackward<T>& a) noexcept {
     const N noise(a.params);
+    if constexpr (!N::gradient_draws) {
+        for (Index i = 0; i < a.rows; ++i) {
+            const T* dy = a.dy.row(i);
+            T* dx = a.dx.row(i);
+            for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+                store(dx + j, noise.gradient(load(dy + j, part), V(0)), part);
+            });
+        }
+        return;
+    }
     for_draws<N::normal>(a.rows, a.cols, a.draw, [&](const DrawnRun& run, const T* draw) FUSEDNET_INLINE_LAMBDA {
         const T* dy = a.dy.row(run.row) + run.col;
         T* dx = a.dx.row(run.row) + run.col;

@@ -64,3 +64,38 @@ FUSEDNET_INLINE void flatten(Index& rows, Index& cols, const Views&... views) {
         rows = 1;
     }
 }
+
+// Sums down the rows run in T over a chunk of them, then join in float64.
+constexpr Index chunk = 64;
+
+template <Index count, class P>
+FUSEDNET_INLINE Index columns(Vectors<count>, P part) {
+    return (count - 1) * lanes + width(part);
+}
+
+// T sums of one chunk added to their float64 totals.
+template <Index count>
+FUSEDNET_INLINE void join(double* total, const V (&sum)[count]) {
+    T s[count * lanes];
+    for (Index v = 0; v < count; ++v) store(s + v * lanes, sum[v]);
+    for (Index l = 0; l < count * lanes; ++l) total[l] += double(s[l]);
+}
+
+// sums (cols) = the sums over the rows of term(row, column, part). Only the last of a group's vectors can be partial,
+// and then it is the only one.
+template <class Term>
+FUSEDNET_INLINE void sum_columns(Index rows, Index cols, T* sums, const Term& term) {
+    for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        constexpr Index count = decltype(vectors)::count;
+        double total[count * lanes] = {};
+        for (Index first = 0; first < rows; first += chunk) {
+            const Index end = rows - first < chunk ? rows : first + chunk;
+            V sum[count];
+            for (V& s : sum) s = V(0);
+            for (Index i = first; i < end; ++i)
+                for (Index v = 0; v < count; ++v) sum[v] = sum[v] + term(i, j + v * lanes, part);
+            join(total, sum);
+        }
+        for (Index l = 0; l < columns(vectors, part); ++l) sums[j + l] = static_cast<T>(total[l]);
+    });
+}

@@ -3,6 +3,9 @@
 using T = float;
 constexpr Index lanes = 8;
 
+typedef double HalfWide __attribute__((vector_size(32)));
+typedef int64_t HalfBits __attribute__((vector_size(32)));
+
 struct M {
     __m256 m;
 };
@@ -123,6 +126,21 @@ FUSEDNET_INLINE V split(V x, V& exponent) {
 // a - b * c rounded once.
 FUSEDNET_INLINE V residual(V a, V b, V c) {
     return _mm256_fnmadd_ps(b.v, c.v, a.v);
+}
+
+// What wide.h is made of.
+FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
+    return (HalfWide)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
+FUSEDNET_INLINE HalfWide wide_low(V x) {
+    return (HalfWide)_mm256_cvtps_pd(_mm256_castps256_ps128(x.v));
+}
+FUSEDNET_INLINE HalfWide wide_high(V x) {
+    return (HalfWide)_mm256_cvtps_pd(_mm256_extractf128_ps(x.v, 1));
+}
+FUSEDNET_INLINE V narrow(HalfWide low, HalfWide high) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps((__m256d)low)), _mm256_cvtpd_ps((__m256d)high),
+                                1);
 }
 
 struct Accumulator {

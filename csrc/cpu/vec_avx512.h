@@ -4,6 +4,9 @@ using T = float;
 using M = __mmask16;
 constexpr Index lanes = 16;
 
+typedef double HalfWide __attribute__((vector_size(64)));
+typedef int64_t HalfBits __attribute__((vector_size(64)));
+
 struct V {
     __m512 v;
     V() = default;
@@ -111,6 +114,20 @@ FUSEDNET_INLINE V split(V x, V& exponent) {
 // a - b * c rounded once.
 FUSEDNET_INLINE V residual(V a, V b, V c) {
     return _mm512_fnmadd_ps(b.v, c.v, a.v);
+}
+
+// What wide.h is made of.
+FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
+    return (HalfWide)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
+FUSEDNET_INLINE HalfWide wide_low(V x) {
+    return (HalfWide)_mm512_cvtps_pd(_mm512_castps512_ps256(x.v));
+}
+FUSEDNET_INLINE HalfWide wide_high(V x) {
+    return (HalfWide)_mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1));
+}
+FUSEDNET_INLINE V narrow(HalfWide low, HalfWide high) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps((__m512d)low)), _mm512_cvtpd_ps((__m512d)high), 1);
 }
 
 struct Accumulator {

@@ -6,6 +6,8 @@ constexpr Index lanes = 4;
 typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
 typedef double Doubles __attribute__((vector_size(32)));
+typedef double HalfWide __attribute__((vector_size(16)));
+typedef int64_t HalfBits __attribute__((vector_size(16)));
 
 struct M {
     Ints m;
@@ -136,6 +138,32 @@ FUSEDNET_INLINE V split(V x, V& exponent) {
 FUSEDNET_INLINE V residual(V a, V b, V c) {
     const V b1(b.bits() & -4096), c1(c.bits() & -4096), b0 = b - b1, c0 = c - c1;
     return (((a - b1 * c1) - b1 * c0) - b0 * c1) - b0 * c0;
+}
+
+// What wide.h is made of.
+FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
+    return a * b + c;
+}
+FUSEDNET_INLINE HalfWide wide_low(V x) {
+#ifdef __SSE2__
+    return (HalfWide)_mm_cvtps_pd((__m128)x.v);
+#else
+    return HalfWide{x.v[0], x.v[1]};
+#endif
+}
+FUSEDNET_INLINE HalfWide wide_high(V x) {
+#ifdef __SSE2__
+    return (HalfWide)_mm_cvtps_pd(_mm_movehl_ps((__m128)x.v, (__m128)x.v));
+#else
+    return HalfWide{x.v[2], x.v[3]};
+#endif
+}
+FUSEDNET_INLINE V narrow(HalfWide low, HalfWide high) {
+#ifdef __SSE2__
+    return (Floats)_mm_movelh_ps(_mm_cvtpd_ps((__m128d)low), _mm_cvtpd_ps((__m128d)high));
+#else
+    return Floats{static_cast<T>(low[0]), static_cast<T>(low[1]), static_cast<T>(high[0]), static_cast<T>(high[1])};
+#endif
 }
 
 struct Accumulator {

@@ -1,5 +1,8 @@
 // Activations: y = value(x); dy/dx = derivative(saved), where saved is y if from_output, else x; it is not read
 // where reads_saved is false. A derivative is written against y where that is well conditioned.
+// Where slope_from is not none, both take the slope of the element as well, and where it is learned
+// dy/dslope = slope_gradient(x).
+// What would lose digits is computed on wide(x), float64 in every table, and rounded once by narrow.
 // These files are included inside the namespace of each instruction set: every symbol is then that set's own, and
 // no function compiled for a newer CPU becomes the copy that the linker keeps.
 
@@ -82,7 +85,269 @@ struct Selu {
     static constexpr bool reads_saved = true;
     static constexpr double scale = 1.0507009873554804934193349852946;
     static constexpr double scale_alpha = scale * 1.6732632423543772848170429916717;
+    using W = decltype(wide(V(0)));
     explicit Selu(const Params&) {}
-    V value(V x) const { return select(x > V(0), V(scale) * x, V(scale_alpha) * vexpm1(x)); }
+    V value(V x) const {
+        const W w = wide(x);  // a scale rounded to V would cost half an ULP
+        return narrow(select(w > W(0), W(scale) * w, W(scale_alpha) * vexpm1(w)));
+    }
     V derivative(V y) const { return select(y > V(0), V(scale), add_alpha(y, scale_alpha)); }
+};
+
+// He et al. 2015, eq. 1. The slope may be negative: the sign of y is then not that of x.
+template <class V>
+struct Prelu {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::learned;
+    static constexpr bool reads_saved = true;
+    explicit Prelu(const Params&) {}
+    V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
+    V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
+    V slope_gradient(V x) const { return min(V(0), x); }
+};
+
+// Xu et al. 2015, eq. 4, with the slope as a factor. The parameters are the bounds of the draw.
+template <class V>
+struct Rrelu {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::random;
+    static constexpr bool reads_saved = true;
+    explicit Rrelu(const Params&) {}
+    V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
+    V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
+};
+
+// Beyond these bounds every gate is open or shut to the last digit, and an infinite x meets no zero.
+template <class W>
+FUSEDNET_INLINE W bounded(W x, double bound) {
+    return min(W(bound), max(W(-bound), x));
+}
+
+// A derivative near its root: t (c[0] + c[1] t + ...) with t the distance from high + low; far off, `direct`.
+struct Root {
+    double high, low, c[8];
+};
+
+template <class W>
+FUSEDNET_INLINE W near_root(W x, const Root& root, W direct) {
+    const W t = (x - W(root.high)) - W(root.low);
+    W p = fma(t, W(root.c[7]), W(root.c[6]));
+    p = fma(p, t, W(root.c[5]));
+    p = fma(p, t, W(root.c[4]));
+    p = fma(p, t, W(root.c[3]));
+    p = fma(p, t, W(root.c[2]));
+    p = fma(p, t, W(root.c[1]));
+    p = fma(p, t, W(root.c[0]));
+    return select(abs(t) < W(0x1p-7), t * p, direct);
+}
+
+// x sigmoid(v), and its derivative sigmoid(v) + k sigmoid(v) (1 - sigmoid(v)) with k = x v'.
+template <class W>
+FUSEDNET_INLINE W gated(W x, W v) {
+    const W e = vexp(-abs(v));
+    return x * select(v < W(0), e, W(1)) / (W(1) + e);
+}
+template <class W>
+FUSEDNET_INLINE W gated_derivative(W v, W k) {
+    const W e = vexp(-abs(v)), d = W(1) + e;
+    return fma(select(v < W(0), e, W(1)), d, e * k) / (d * d);
+}
+
+// Hendrycks and Gimpel 2016: x Phi(x), with Phi the standard normal distribution.
+template <class V>
+struct Gelu {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    using W = decltype(wide(V(0)));
+    explicit Gelu(const Params&) {}
+    V value(V x) const {
+        const W w = wide(x), tail = vnormal(w).tail;
+        return narrow(max(W(-40), w) * select(w < W(0), tail, W(1) - tail));
+    }
+    V derivative(V x) const {
+        constexpr Root root{-0.7517915246935645,
+                            1.4956759177009883e-17,
+                            {0.4314939923140469, 0.388284982990552, -0.018199676398671087, -0.1140082332972217,
+                             -0.014771522148244337, 0.019421679838189067, 0.004539228379125415, -0.002239538068073497}};
+        const W w = bounded(wide(x), 40);
+        const auto [tail, density] = vnormal(w);
+        return narrow(near_root(w, root, fma(w, density, select(w < W(0), tail, W(1) - tail))));
+    }
+};
+
+// The same source's approximation, x sigmoid(v) with v = 2 sqrt(2 / pi) (x + 0.044715 x^3): 1 + tanh(u) is
+// 2 sigmoid(2 u).
+template <class V>
+struct GeluTanh {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    static constexpr double linear = 1.5957691216057307117597842397375, cubic = linear * 0.044715;
+    using W = decltype(wide(V(0)));
+    explicit GeluTanh(const Params&) {}
+    V value(V x) const {
+        const W w = max(W(-23), wide(x));
+        return narrow(gated(w, w * fma(w * w, W(cubic), W(linear))));
+    }
+    V derivative(V x) const {
+        constexpr Root root{-0.7524614220710163,
+                            3.635560509207687e-17,
+                            {0.4304000910248585, 0.38751844613578895, -0.01578285352184803, -0.11394448308095899,
+                             -0.01661932834305256, 0.019682309459833118, 0.005261059254921912, -0.0024227318458750974}};
+        const W w = bounded(wide(x), 23), square = w * w;
+        const W v = w * fma(square, W(cubic), W(linear)), k = w * fma(square, W(3 * cubic), W(linear));
+        return narrow(near_root(w, root, gated_derivative(v, k)));
+    }
+};
+
+// Elfwing et al. 2018, eq. 5 of the "sigmoid-weighted linear unit": x sigmoid(x).
+template <class V>
+struct Silu {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    using W = decltype(wide(V(0)));
+    explicit Silu(const Params&) {}
+    V value(V x) const {
+        const W w = max(W(-800), wide(x));
+        return narrow(gated(w, w));
+    }
+    V derivative(V x) const {
+        constexpr Root root{
+            -1.2784645427610737,
+            -1.0946994183093437e-16,
+            {0.2178117057198001, 0.1466487969969469, 0.018874814223782312, -0.015222655223188032, -0.006606589138356696,
+             0.000126627410081122, 0.0007985218818397998, 0.00018570724361186496}};
+        const W w = bounded(wide(x), 800);
+        return narrow(near_root(w, root, gated_derivative(w, w)));
+    }
+};
+
+// Misra 2020, eq. 1: x tanh(log(1 + exp(x))) = x a / b, with a and b polynomials in exp(-|x|).
+template <class V>
+struct Mish {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    using W = decltype(wide(V(0)));
+    struct Ratio {
+        W e, a, b;
+    };
+    static Ratio ratio(W w) {
+        const W e = vexp(-abs(w)), square = e * e, twice = e + e;
+        const W shut = square + twice, open = W(1) + twice;
+        return {e, select(w < W(0), shut, open), select(w < W(0), shut + W(2), fma(W(2), square, open))};
+    }
+    explicit Mish(const Params&) {}
+    V value(V x) const {
+        const W w = max(W(-800), wide(x));
+        const auto [e, a, b] = ratio(w);
+        return narrow(w * a / b);
+    }
+    V derivative(V x) const {
+        constexpr Root root{
+            -1.1924312145154952,
+            -4.8484829848031044e-17,
+            {0.2669479140495345, 0.20473126408010586, 0.04190782104360987, -0.020271822716684245, -0.01582112656173338,
+             -0.0033606849270232685, 0.0010924055409445854, 0.0009898181021289196}};
+        const W w = bounded(wide(x), 800);
+        const auto [e, a, b] = ratio(w);
+        const W k = W(4) * w * (e + e * e) * select(w < W(0), W(1), e);
+        return narrow(near_root(w, root, fma(a, b, k) / (b * b)));
+    }
+};
+
+// Dugas et al. 2001: log(1 + exp(x)). Its derivative sigmoid(x) is 1 - exp(-y).
+template <class V>
+struct Softplus {
+    static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    using W = decltype(wide(V(0)));
+    explicit Softplus(const Params&) {}
+    V value(V x) const {
+        const W w = wide(x);
+        return narrow(max(W(0), w) + vlog1pexp(-abs(w)));
+    }
+    V derivative(V y) const { return -vexpm1(-y); }
+};
+
+// Bergstra et al. 2009: x / (1 + |x|).
+template <class V>
+struct Softsign {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    using W = decltype(wide(V(0)));
+    explicit Softsign(const Params&) {}
+    V value(V x) const {
+        const W w = bounded(wide(x), 1e300);
+        return narrow(w / (W(1) + abs(w)));
+    }
+    V derivative(V x) const {
+        const W d = W(1) + abs(wide(x));
+        return narrow(W(1) / (d * d));
+    }
+};
+
+// Krizhevsky 2010: min(max(x, 0), 6).
+template <class V>
+struct Relu6 {
+    static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    explicit Relu6(const Params&) {}
+    V value(V x) const { return min(V(6), max(V(0), x)); }
+    V derivative(V y) const { return select(y > V(0), select(y < V(6), V(1), V(0)), V(0)); }
+};
+
+// Howard et al. 2019, section 5.2: relu6(x + 3) / 6.
+template <class V>
+struct HardSigmoid {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    explicit HardSigmoid(const Params&) {}
+    V value(V x) const { return min(V(6), max(V(0), x + V(3))) / V(6); }
+    V derivative(V x) const { return select(abs(x) < V(3), V(1.0 / 6), V(0)); }
+};
+
+// The same source: x relu6(x + 3) / 6.
+template <class V>
+struct HardSilu {
+    static constexpr bool from_output = false;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    using W = decltype(wide(V(0)));
+    explicit HardSilu(const Params&) {}
+    V value(V x) const {
+        const W w = max(W(-3), wide(x));
+        return narrow(w * (min(W(6), w + W(3)) / W(6)));
+    }
+    V derivative(V x) const { return select(x < V(3), select(x > V(-3), (x + V(1.5)) / V(3), V(0)), V(1)); }
+};
+
+template <class V>
+struct Exponential {
+    static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = true;
+    explicit Exponential(const Params&) {}
+    V value(V x) const { return vexp(x); }
+    V derivative(V y) const { return y; }
+};
+
+template <class V>
+struct Rescaling {
+    static constexpr bool from_output = true;
+    static constexpr Slope slope_from = Slope::none;
+    static constexpr bool reads_saved = false;
+    double scale, offset;
+    explicit Rescaling(const Params& params) : scale(params.p[0]), offset(params.p[1]) {}
+    V value(V x) const {
+        using W = decltype(wide(x));
+        return narrow(wide(x) * W(scale) + W(offset));  // not fma: at its root the tables would differ
+    }
+    V derivative(V) const { return V(scale); }
 };

@@ -213,6 +213,7 @@ void Plan<T>::compile() {
     metrics_.clear();
     backward_of_.clear();
     watches_.clear();
+    bends_.clear();
     chunks_.clear();
     first_values_.clear();
     for (Stages* stages : {&forward_, &loss_, &backward_, &head_}) stages->clear();

@@ -1,6 +1,7 @@
 // Derivatives without a backward pass, to hold the backward pass against.
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "plan.h"
 
@@ -24,7 +25,8 @@ auto Plan<T>::difference(const Batch& batch, T& element, double value, double h,
 }
 
 // Two-sided differences at h and 2h, extrapolated (Richardson 1911), for falling h until two estimates agree: a
-// truncation error falls with h, and a kink of a piecewise function is left outside. Where the element sits on the
+// truncation error falls with h, and a kink of a piecewise function is left outside. An estimate's error is how far it
+// is from the one before it, and at least the rounding of the losses. Where the element sits on the
 // kink itself, the bend does not fall with h: there is no derivative, and NaN says so.
 template <class T>
 Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
@@ -54,15 +56,16 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
             const Difference far = difference(batch, element, value, 2.0 * h, loss, interrupt);
             const double estimate = (4.0 * near.slope - far.slope) / 3.0;
             const double change = std::fabs(estimate - before);
-            if (level > 0 && !(change >= error)) {
-                error = change;
+            const double least = std::fmax(change, std::numeric_limits<double>::epsilon() * size / h);
+            if (level > 0 && !(least >= error)) {
+                error = least;
                 // within rounding of each other, the wider step is the less noisy one
                 best = change <= 5e-12 * size ? before : estimate;
             }
             bent = level > 0 && near.bend > 0.5 * bend && near.bend > 1e-7 * size;
             before = estimate;
             bend = near.bend;
-            if (!bent && error <= std::fmax(1e-9 * std::fabs(best), 1e-11 * size)) break;
+            if (!bent && level > 0 && change <= std::fmax(1e-9 * std::fabs(estimate), 1e-11 * size)) break;
         }
         if (interrupt.look()) break;
         if (bent) best = NAN;

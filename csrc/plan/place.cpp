@@ -130,6 +130,14 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
                                          y.data, f);
     }
 
+    if (active || pieces > 1)
+        bends_.push_back({.layer = active && block.act ? block.act->name : block.dense->name,
+                          .x = x,
+                          .cols = cols,
+                          .pieces = pieces,
+                          .dense = dense,
+                          .norm = norm,
+                          .f = f});
     if (!differentiates()) return y;
     const View<T> dx = dense ? dz : through ? x.gradient : y.gradient;
     if (norm)
@@ -216,6 +224,7 @@ Value<T> Plan<T>::place_pool(const LayerSpec& layer, Value<T> x, Steps& backward
         random_layers_ += 2;
     }
     append<PoolRegionsStep<T>>(forward_, table_, "pool_regions " + layer.name, regions);
+    bends_.push_back({.layer = layer.name, .x = x, .regions = regions});
     append<PoolForwardStep<T>>(forward_, table_, "pool_forward " + layer.name, cols, x.data, y.data, argmax, regions);
     if (differentiates())
         backward.push_back(std::make_unique<PoolBackwardStep<T>>(table_, "pool_backward " + layer.name, cols,
@@ -232,8 +241,7 @@ Value<T> Plan<T>::place_residual(const LayerSpec& layer, Value<T> x) {
     const T* scale = nullptr;
     if (layer.survival < 1.0) {
         T* drawn = arena_.template take<T>(spec_.batch, Use::activations);
-        T* ones = arena_.template take<T>(spec_.batch, Use::activations);
-        append<SurvivalStep<T>>(forward_, table_, "stochastic depth " + layer.name, drawn, ones, layer.survival,
+        append<SurvivalStep<T>>(forward_, table_, "stochastic depth " + layer.name, drawn, layer.survival,
                                 layer.per_sample, random_layers_++);
         scale = drawn;
     }

@@ -82,6 +82,9 @@ public:
                               const int64_t* indices, Index count, double step, double budget_ms, double* out,
                               Interrupt& interrupt) = 0;
 
+    // Where the loss has no derivative: names, and how many inputs there lie on a bend.
+    virtual std::vector<std::pair<std::string, Index>> kinks(const Rows& x, const Targets& y, Index rows) = 0;
+
     const PlanSpec& spec() const noexcept { return spec_; }
     double current_learning_rate() const noexcept;
 
@@ -137,6 +140,7 @@ public:
     Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) override;
     Index differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor, const int64_t* indices,
                       Index count, double step, double budget_ms, double* out, Interrupt& interrupt) override;
+    std::vector<std::pair<std::string, Index>> kinks(const Rows& x, const Targets& y, Index rows) override;
 
 private:
     using Stages = std::vector<Stage<T>>;
@@ -154,6 +158,17 @@ private:
     struct Watch {
         std::string layer;
         Value<T> value;
+    };
+    // A piecewise step, to find inputs that lie on a bend: an activation behind its product and its normalisation, the
+    // largest of several products, or a pooling layer.
+    struct Bend {
+        std::string layer;
+        Value<T> x;
+        Index cols = 0, pieces = 1;
+        const DenseArrays<T>* dense = nullptr;
+        const Norm<T>* norm = nullptr;
+        ActivationUse<T> f{};
+        const PoolRegions* regions = nullptr;
     };
     struct Difference {
         double slope, bend;
@@ -208,7 +223,7 @@ private:
     std::string first_nonfinite(const Batch& batch) const;
     bool finite_gradients(Result& result) const;
     bool finite_statistics(const Batch& batch, Result& result) const;
-    void measure_gradients() noexcept;
+    void measure_gradients(double accumulated_scale) noexcept;
     void update() noexcept;
     void update_chunk(const UpdateChunk& chunk) noexcept;
     void constrain() noexcept;
@@ -219,6 +234,9 @@ private:
     bool take_step(const Batch& batch, Interrupt& interrupt, Result& result);
     Difference difference(const Batch& batch, T& element, double value, double h, double at_value,
                           Interrupt& interrupt);
+    Index bends_of(const Bend& bend, const Batch& batch);
+    Index bends_of(const PoolRegions& regions, View<const T> x, Index rows) const;
+    Index bends_of_loss(Batch batch);
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
@@ -230,6 +248,7 @@ private:
     std::vector<std::shared_ptr<void>> kept_;  // what steps refer to
     std::vector<Steps> backward_of_;           // a block each, until they are put in reverse
     std::vector<Watch> watches_;
+    std::vector<Bend> bends_;
     std::vector<UpdateChunk> chunks_;
     std::vector<double> rates_;  // the multipliers of the learning rate that layers use
     std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training

@@ -331,8 +331,14 @@ Result Plan<T>::apply_gradients() {
     const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
     Result result;
-    measure_gradients();
-    if (finite_gradients(result)) update();
+    const bool ends = ends_accumulation();
+    measure_gradients(spec_.optimizer.accumulate > 1 && ends ? 1.0 / double(spec_.optimizer.accumulate) : 0.0);
+    if (!finite_gradients(result)) return result;
+    if (ends)
+        update();
+    else
+        keep_gradients();
+    ++passes;
     return result;
 }
 

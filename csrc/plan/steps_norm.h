@@ -104,13 +104,14 @@ struct RowNorm {
     double epsilon = 0.0;
 };
 
+// It is not local: beside the gather, in one stage with it, `difference` would leave it out.
 template <class T>
 struct LayerNormForwardStep final : Step<T> {
     View<T> x, y;
     const RowNorm<T>* norm;
     LayerNormForwardStep(const Table<T>& table, std::string label, Index cols, View<T> x, View<T> y,
                          const RowNorm<T>* norm)
-        : Step<T>(table, std::move(label), Split::rows, cols, true), x(x), y(y), norm(norm) {}
+        : Step<T>(table, std::move(label), Split::rows, cols, false), x(x), y(y), norm(norm) {}
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
         this->k.layernorm_forward({.rows = part.rows,

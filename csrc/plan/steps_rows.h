@@ -146,33 +146,22 @@ struct NoiseBackwardStep final : Step<T> {
 template <class T>
 struct SurvivalStep final : Step<T> {
     T* scale;  // (n)
-    T* ones;   // (n)
     double survival;
     bool per_sample;
     uint64_t layer;
-    SurvivalStep(const Table<T>& table, std::string label, T* scale, T* ones, double survival, bool per_sample,
-                 uint64_t layer)
+    SurvivalStep(const Table<T>& table, std::string label, T* scale, double survival, bool per_sample, uint64_t layer)
         : Step<T>(table, std::move(label), Split::rows, 1, false),
           scale(scale),
-          ones(ones),
           survival(survival),
           per_sample(per_sample),
           layer(layer) {}
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        const Index end = part.row + part.rows;
-        for (Index i = part.row; i < end; ++i) {
-            scale[i] = T(survival);
-            ones[i] = T(1);
-        }
-        if (!b.training) return;
-        this->k.noise_forward[int(Noise::dropout)]({part.rows,
-                                                    1,
-                                                    {ones + part.row, 1},
-                                                    {scale + part.row, 1},
-                                                    {{1.0 - survival}},
-                                                    draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
-        for (Index i = part.row; i < end; ++i) scale[i] = scale[i] > T(0) ? T(1) : T(0);
+        if (b.training)
+            this->k.uniform(
+                {part.rows, 1, {scale + part.row, 1}, 0.0, 1.0, draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
+        for (Index i = part.row; i < part.row + part.rows; ++i)
+            scale[i] = !b.training ? T(survival) : double(scale[i]) < survival ? T(1) : T(0);
     }
 };
 

@@ -31,14 +31,18 @@ double PlanBase::current_learning_rate() const noexcept {
     return schedule_value(spec.schedule, double(step), spec.schedule_params.data(), int(spec.schedule_params.size()));
 }
 
+// The norms of gradients that were set, joined at the end of an accumulation by those kept so far.
 template <class T>
-void Plan<T>::measure_gradients() noexcept {
+void Plan<T>::measure_gradients(double accumulated_scale) noexcept {
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
-        const Index width = panel_columns(t->cols);
         for (Index i = 0; i < t->panels; ++i) {
-            const Index cols = t->cols - i * width < width ? t->cols - i * width : width;
-            t->norms[i] = table_.squared_norm(t->rows, cols, readonly(at_column(t->gradient, i * width)));
+            const Index c = i * t->panel(), cols = t->columns(i);
+            const View<T> g = at_column(t->gradient, c);
+            if (accumulated_scale > 0.0)
+                t->norms[i] = table_.accumulate({t->rows, cols, at_column(t->accumulator, c), g, accumulated_scale});
+            else
+                t->norms[i] = table_.squared_norm(t->rows, cols, readonly(g));
         }
     }
 }

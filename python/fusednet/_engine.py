@@ -86,6 +86,11 @@ class Engine:
             for spec in leaf.weight_specs(shape)
         ]
 
+    def find(self, name: str) -> Layer | None:
+        """The layer of that name, inside of another too."""
+        every = (found for layer in self.layers for found in (layer, *layer.inside()))
+        return next((layer for layer in every if layer.name == name), None)
+
     def output_shape(self, input_shape: Shape | None = None) -> Shape:
         """Shape of one output, for the model's input shape or another."""
         *_, (_, _, after) = self.shapes(input_shape)
@@ -158,6 +163,8 @@ class Engine:
             for slot in info["slots"] if self._keep_slots else ():
                 if slot in before["slots"]:
                     plan.set(slot, old.get(slot))
+                elif slot == f"{name}/average":  # of a layer that is trained from now on
+                    plan.set(slot, old.get(name))
         if old is not None:
             plan.passes = old.passes  # random layers go on: other masks than those before
             if self._keep_slots:

@@ -1,9 +1,9 @@
 """What small descriptions share (initializers, constraints, regularizers, schedules): attributes that are the
-constructor's arguments and cannot be changed, and the way back from a name or a configuration."""
+constructor's arguments and cannot be changed; and for all of them the way back from a name or a configuration."""
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fusednet import _names
 
@@ -78,6 +78,13 @@ def resolve(
     return found(**config)
 
 
-def serialize(description: Frozen) -> dict[str, Any]:
+class Described(Protocol):
+    """What says its constructor's arguments."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, ready for JSON."""
+
+
+def serialize(description: Described) -> dict[str, Any]:
     """The configuration that `get` turns back into an equal object."""
     return {"class": type(description).__name__, "config": description.get_config()}

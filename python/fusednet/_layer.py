@@ -90,6 +90,14 @@ class Layer:
         """The layer's name, and those of the layers inside it."""
         yield self.name
 
+    def inside(self) -> Iterator["Layer"]:
+        """The layers inside it, at any depth."""
+        return iter(())
+
+    def shapes_inside(self, shape: Shape) -> Iterator[tuple["Layer", Shape, Shape]]:
+        """The same, each with the shape of a sample before and after it."""
+        return iter(())
+
     def validate(self) -> None:
         """Raises ValueError if the layer cannot be used yet."""
 

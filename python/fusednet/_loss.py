@@ -45,6 +45,11 @@ class Loss:
         domain: the least and the greatest target that the loss has a meaning for.
         from_logits: whether the model's outputs are logits, not probabilities.
         label_smoothing: the share of each target that is spread over the classes.
+
+    Example:
+        >>> from fusednet import losses
+        >>> losses.Huber(delta=2.0, reduction="sum")
+        Huber(delta=2.0, reduction='sum')
     """
 
     name: str
@@ -160,7 +165,11 @@ def make(name: str) -> type[Loss]:
         "__init__": init,
         "__module__": "fusednet.losses",
         "__doc__": f"{kind}({', '.join([*arguments, 'reduction=' + repr(REDUCTIONS[0])])}): {row['formula']}.\n\n"
-        "x is the model's output, t the target of the same shape; see `Loss` for the reduction and what is raised.\n\n"
-        f"Example:\n    >>> from fusednet import losses\n    >>> losses.get({name!r}) == losses.{kind}()\n    True\n",
+        "x is the model's output, t the target, both (n, c).\n\nArgs:\n"
+        + "".join(f"    {key}: at least 0.\n" for key in params)
+        + "    reduction: see `Loss`.\n\nRaises:\n"
+        "    ValueError, TypeError: for a parameter out of range or an unknown reduction.\n\n"
+        + _names.sourced(row)
+        + f"Example:\n    >>> from fusednet import losses\n    >>> losses.get({name!r}) == losses.{kind}()\n    True\n",
     }
     return type(kind, (Loss,), members)

@@ -22,6 +22,14 @@ class Metric:
     Attributes:
         row: the row of the catalogue that counts.
         labels: True where it goes with losses of integer labels only, False where with others only, else None.
+
+    Raises:
+        TypeError, ValueError: for a parameter that does not exist or is no finite number.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.Accuracy(name="right").get_config()
+        {'threshold': 0.5, 'name': 'right'}
     """
 
     default: str

@@ -1,7 +1,10 @@
 """Names: those of the catalogue, with a hint where one is misspelt, and those given to layers."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu", "logistic": "sigmoid"}  # Keras's second names
 
 _counts: dict[str, int] = {}
 
@@ -42,3 +45,8 @@ def checked(owner: str, name: object) -> str:
     if not name or "/" in name or not name.isprintable():
         raise ValueError(f"[{owner}] name expects printable characters other than '/', got {name!r}")
     return name
+
+
+def sourced(row: Mapping[str, Any]) -> str:
+    """The paragraph of a docstring that gives a row's source, or nothing."""
+    return f"Source: {row['source']}.\n\n" if row["source"] else ""

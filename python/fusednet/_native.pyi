@@ -100,6 +100,7 @@ class Plan:
         budget_ms: float,
         weights: Array | None = None,
     ) -> Array: ...
+    def kinks(self, x: Array, y: Array, weights: Array | None = None) -> list[tuple[str, int]]: ...
 
 def gemm(
     a: Array,
@@ -110,15 +111,26 @@ def gemm(
     activation: str | None = None,
     params: Sequence[float] = (),
     isa: str | None = None,
+    slope: Array | None = None,
 ) -> None: ...
 def activation_forward(
-    x: Array, out: Array, activation: str, params: Sequence[float] = (), isa: str | None = None
+    x: Array,
+    out: Array,
+    activation: str,
+    params: Sequence[float] = (),
+    isa: str | None = None,
+    slope: Array | None = None,
 ) -> None: ...
 def activation_backward(
-    dy: Array, saved: Array, out: Array, activation: str, params: Sequence[float] = (), isa: str | None = None
+    dy: Array,
+    saved: Array,
+    out: Array,
+    activation: str,
+    params: Sequence[float] = (),
+    isa: str | None = None,
+    slope: Array | None = None,
+    dslope: Array | None = None,
 ) -> None: ...
-def softmax_forward(x: Array, out: Array, isa: str | None = None) -> None: ...
-def softmax_backward(dy: Array, y: Array, out: Array, isa: str | None = None) -> None: ...
 def batchnorm_statistics(x: Array, mean: Array, variance: Array, isa: str | None = None) -> None: ...
 def batchnorm_forward(
     x: Array,
@@ -131,6 +143,7 @@ def batchnorm_forward(
     activation: str = "linear",
     params: Sequence[float] = (),
     isa: str | None = None,
+    slope: Array | None = None,
 ) -> None: ...
 def batchnorm_backward(
     dy: Array,
@@ -148,6 +161,8 @@ def batchnorm_backward(
     params: Sequence[float] = (),
     training: bool = True,
     isa: str | None = None,
+    slope: Array | None = None,
+    dslope: Array | None = None,
 ) -> None: ...
 def moving_average(moving: Array, value: Array, momentum: float, isa: str | None = None) -> None: ...
 def column_sums(x: Array, out: Array, isa: str | None = None) -> None: ...
@@ -178,6 +193,7 @@ def smooth_targets(
     isa: str | None = None,
 ) -> None: ...
 def optimizer_scalars(optimizer: str, step: int, hyper: Sequence[float]) -> list[float]: ...
+def optimizer_first_values(optimizer: str, hyper: Sequence[float]) -> list[float]: ...
 def optimizer_update(
     optimizer: str,
     w: Array,

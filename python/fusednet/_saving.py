@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _FORMAT = "fusednet"
-_VERSION = 2
+_VERSION = 2  # 1 had no random layers and no accumulation: a batch was an update
+_READABLE = ("1", "2")
 _COUNTERS = ("step", "passes", "pending")  # updates, batches, batches since the last update
 
 
@@ -162,14 +163,16 @@ def load_model(path: str | os.PathLike[str], compile: bool = True) -> "Sequentia
 def _config(shown: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     if metadata.get("format") != _FORMAT or "config" not in metadata or "version" not in metadata:
         raise _bad(shown, "a file that Sequential.save wrote", "another safetensors file")
-    if metadata["version"] != str(_VERSION):
-        raise _bad(shown, f"format version {_VERSION}", f"version {metadata['version']}")
+    if metadata["version"] not in _READABLE:
+        raise _bad(shown, f"format version {' or '.join(_READABLE)}", f"version {metadata['version']}")
     try:
         config = json.loads(metadata["config"])
     except (ValueError, RecursionError) as error:
         raise _bad(shown, "a configuration in JSON", f"a damaged one ({error})") from None
     if not isinstance(config, dict):
         raise _bad(shown, "a configuration in JSON", "something else")
+    if metadata["version"] == "1" and isinstance(config.get("state"), dict):
+        config["state"] = {"passes": config["state"].get("step"), "pending": 0, **config["state"]}
     return config
 
 

@@ -1,4 +1,4 @@
-"""The command `fusednet`: train, info, check."""
+"""The command `fusednet`: train, check, catalogue, info."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fusednet
-from fusednet import _plot, _saving, recipes
+from fusednet import _catalogue_report, _figures, _plot, _saving, catalogue, recipes
 from fusednet.models import Sequential
 from fusednet.recipes import Recipe
 
@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--quiet", action="store_true", help="no progress, only the result")
     train.set_defaults(run=_train)
 
+    shown = commands.add_parser("catalogue", help="print every row with figures computed then and there")
+    shown.add_argument("--kind", choices=catalogue.KINDS, help="only the rows of this kind")
+    form = shown.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the same as JSON")
+    form.add_argument("--markdown", action="store_true", help="the page docs/catalogue.md, without figures")
+    shown.set_defaults(run=_catalogue)
+
     info = commands.add_parser("info", help="show version, instruction sets, threads and devices")
     info.set_defaults(run=_info)
 
@@ -68,6 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, default=42, metavar="N", help="default: 42")
     check.set_defaults(run=_check)
     return parser
+
+
+def _catalogue(options: argparse.Namespace) -> int:
+    if options.markdown:
+        print(_catalogue_report.markdown(), end="")
+        return 0
+    report = _catalogue_report.report(options.kind)
+    print(report.json() if options.json else report)
+    return 0 if report else 1
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -175,11 +191,4 @@ def _random_batch(model: Sequential, seed: int) -> tuple[Array, Array]:
     """Inputs in 0 .. 1 and targets that suit the model's loss."""
     generator = np.random.default_rng(seed)
     x = generator.random((_CHECK_ROWS, *(size or 1 for size in model.input_shape[1:])))
-    outputs = model.output_shape[-1] or 1
-    labels = generator.integers(outputs, size=_CHECK_ROWS)
-    name = model.loss.name if model.loss is not None else ""
-    if name == "sparse_categorical_crossentropy":
-        return x, labels
-    if name == "categorical_crossentropy":
-        return x, np.eye(outputs)[labels]
-    return x, generator.random((_CHECK_ROWS, outputs))
+    return x, _figures.targets(model, generator, _CHECK_ROWS)

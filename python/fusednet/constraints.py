@@ -42,7 +42,13 @@ class Constraint(Frozen):
 
 
 class NonNeg(Constraint):
-    """max(w, 0)."""
+    """max(w, 0).
+
+    Example:
+        >>> from fusednet.constraints import NonNeg
+        >>> NonNeg()([-1.0, 2.0]).tolist()
+        [0.0, 2.0]
+    """
 
     row = "non_negative"
 
@@ -58,6 +64,11 @@ class MaxNorm(Constraint):
         ValueError, TypeError: for an argument outside its domain.
 
     Source: Srivastava et al. 2014, section 5.1.
+
+    Example:
+        >>> from fusednet.constraints import MaxNorm
+        >>> MaxNorm(1.0)([3.0, 4.0]).round(4).tolist()
+        [0.6, 0.8]
     """
 
     row = "max_norm"
@@ -72,6 +83,14 @@ class UnitNorm(Constraint):
 
     Args:
         axis: only 0.
+
+    Raises:
+        ValueError: for another axis.
+
+    Example:
+        >>> from fusednet.constraints import UnitNorm
+        >>> UnitNorm()([3.0, 4.0]).round(4).tolist()
+        [0.6, 0.8]
     """
 
     row = "unit_norm"
@@ -90,6 +109,11 @@ class MinMaxNorm(Constraint):
 
     Raises:
         ValueError, TypeError: for an argument outside its domain.
+
+    Example:
+        >>> from fusednet.constraints import MinMaxNorm
+        >>> MinMaxNorm(min_value=10.0, max_value=20.0)([3.0, 4.0]).round(4).tolist()
+        [6.0, 8.0]
     """
 
     row = "min_max_norm"
@@ -126,12 +150,14 @@ def get(identifier: object, owner: str = "constraints", argument: str = "constra
     return _frozen.resolve(identifier, Constraint, _BY_NAME, owner, argument, "a constraint")
 
 
+deserialize = get
 __all__ = [
     "Constraint",
     "MaxNorm",
     "MinMaxNorm",
     "NonNeg",
     "UnitNorm",
+    "deserialize",
     "get",
     "max_norm",
     "min_max_norm",

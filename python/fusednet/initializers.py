@@ -19,55 +19,64 @@ Sources: Glorot & Bengio 2010, eq. 12 and 16; He et al. 2015, eq. 10; LeCun et a
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusednet import _frozen, _names, _native, _seeds
-from fusednet._frozen import Frozen, serialize
-
-_TRUNCATED_STDDEV = 0.87962566103423978  # of a standard normal cut off at +-2
-
-
-class Initializer(Frozen):
-    """How a tensor gets its first values. Subclasses state the distribution; objects cannot be changed."""
-
-    seed: int | None = None
-
-    def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
-        """Values of `shape` in float64, a function of (seed, stream) alone."""
-        raise NotImplementedError
-
-    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> NDArray[Any]:
-        """Values of `shape`; without a seed of its own, each call draws a new one."""
-        seed = _seeds.next_seed() if self.seed is None else self.seed
-        return self.draw(tuple(shape), seed, _seeds.weight_stream(0)).astype(dtype)
-
-    def _number(self, name: str, value: object, least: float = -math.inf) -> None:
-        wanted = "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
-        self._set(**{name: _frozen.number(type(self).__name__, name, value, wanted, lambda x: x >= least)})
-
-    def _seed(self, seed: int | None) -> None:
-        self._set(seed=None if seed is None else _seeds.checked_seed(type(self).__name__, seed))
+from fusednet import _frozen, _names, _native
+from fusednet._frozen import serialize
+from fusednet._initializer import Initializer, truncated
+from fusednet._initializers_scaled import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    LecunUniform,
+    VarianceScaling,
+)
 
 
 class Zeros(Initializer):
-    """All zeros. A kernel of zeros never learns: every unit has the same gradient."""
+    """All zeros. A kernel of zeros never learns: every unit has the same gradient.
+
+    Example:
+        >>> from fusednet.initializers import Zeros
+        >>> Zeros()((3,)).tolist()
+        [0.0, 0.0, 0.0]
+    """
 
     def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
         return np.zeros(shape)
 
 
 class Ones(Initializer):
-    """All ones."""
+    """All ones.
+
+    Example:
+        >>> from fusednet.initializers import Ones
+        >>> Ones()((3,)).tolist()
+        [1.0, 1.0, 1.0]
+    """
 
     def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
         return np.ones(shape)
 
 
 class Constant(Initializer):
-    """All equal to `value`."""
+    """All equal to `value`.
+
+    Args:
+        value: any finite number.
+
+    Raises:
+        ValueError, TypeError: for an argument outside its domain.
+
+    Example:
+        >>> from fusednet.initializers import Constant
+        >>> Constant(0.25)((3,)).tolist()
+        [0.25, 0.25, 0.25]
+    """
 
     def __init__(self, value: float = 0.0) -> None:
         self._number("value", value)
@@ -77,7 +86,22 @@ class Constant(Initializer):
 
 
 class RandomNormal(Initializer):
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    Args:
+        mean: of the values.
+        stddev: at least 0.
+        seed: fixes the values; without it the model's seed does.
+
+    Raises:
+        ValueError, TypeError: for an argument outside its domain.
+
+    Example:
+        >>> from fusednet.initializers import RandomNormal
+        >>> w = RandomNormal(stddev=2.0, seed=1)((400, 300), dtype="float64")
+        >>> bool(abs(w.std() - 2.0) < 0.02)
+        True
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self._number("mean", mean)
@@ -90,15 +114,42 @@ class RandomNormal(Initializer):
 
 
 class TruncatedNormal(RandomNormal):
-    """Normal with values beyond two standard deviations drawn again."""
+    """Normal with values beyond two standard deviations drawn again.
+
+    Args:
+        mean, stddev: before values are drawn again; the result's deviation is 0.88 stddev.
+        seed: fixes the values; without it the model's seed does.
+
+    Raises:
+        ValueError, TypeError: for an argument outside its domain.
+
+    Example:
+        >>> from fusednet.initializers import TruncatedNormal
+        >>> bool(abs(TruncatedNormal(stddev=1.0, seed=1)((400, 300))).max() <= 2.0)
+        True
+    """
 
     def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
-        values = _truncated(seed, stream, math.prod(shape)).reshape(shape)
+        values = truncated(seed, stream, math.prod(shape)).reshape(shape)
         return np.asarray(vars(self)["mean"] + vars(self)["stddev"] * values)
 
 
 class RandomUniform(Initializer):
-    """Uniform on [minval, maxval)."""
+    """Uniform on [minval, maxval).
+
+    Args:
+        minval, maxval: maxval is at least minval.
+        seed: fixes the values; without it the model's seed does.
+
+    Raises:
+        ValueError, TypeError: for an argument outside its domain.
+
+    Example:
+        >>> from fusednet.initializers import RandomUniform
+        >>> w = RandomUniform(-1.0, 3.0, seed=1)((400, 300))
+        >>> bool(w.min() >= -1.0), bool(w.max() < 3.0)
+        (True, True)
+    """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         self._number("minval", minval)
@@ -147,8 +198,16 @@ class Orthogonal(Initializer):
 class Identity(Initializer):
     """gain on the diagonal, zeros beside it.
 
+    Args:
+        gain: factor, any finite number.
+
     Raises:
         ValueError: when drawn, for a tensor that is no matrix.
+
+    Example:
+        >>> from fusednet.initializers import Identity
+        >>> Identity(2.0)((2, 3)).tolist()
+        [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
     """
 
     def __init__(self, gain: float = 1.0) -> None:
@@ -158,122 +217,10 @@ class Identity(Initializer):
         return np.asarray(vars(self)["gain"] * np.eye(*_matrix(self, shape)))
 
 
-class VarianceScaling(Initializer):
-    """Variance scale / fan, where mode says which fan.
-
-    Args:
-        scale: positive factor.
-        mode: "fan_in", "fan_out" or "fan_avg" (their mean).
-        distribution: "truncated_normal", "untruncated_normal" or "uniform" (on +-sqrt(3 * variance)).
-        seed: fixes the values; without it the model's seed does.
-
-    Example:
-        >>> from fusednet.initializers import VarianceScaling
-        >>> w = VarianceScaling(2.0, "fan_in", seed=1)((400, 300), dtype="float64")
-        >>> bool(abs(w.var() * 400 / 2 - 1) < 0.02)
-        True
-    """
-
-    def __init__(
-        self,
-        scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
-        seed: int | None = None,
-    ) -> None:
-        owner = type(self).__name__
-        self._number("scale", scale)
-        if vars(self)["scale"] <= 0.0:
-            raise ValueError(f"[{owner}] scale expects a positive number, got {scale!r}")
-        modes = ("fan_in", "fan_out", "fan_avg")
-        if mode not in modes:
-            raise _names.unknown(owner, "mode", mode, modes)
-        distributions = ("truncated_normal", "untruncated_normal", "uniform")
-        if distribution == "normal":  # Keras reads it so
-            distribution = "truncated_normal"
-        if distribution not in distributions:
-            raise _names.unknown(owner, "distribution", distribution, distributions)
-        vars(self).update(mode=mode, distribution=distribution)
-        self._seed(seed)
-
-    def draw(self, shape: Sequence[int], seed: int, stream: int) -> NDArray[np.float64]:
-        fan_in, fan_out = (shape[0], shape[-1]) if shape else (1, 1)
-        mode, count = vars(self)["mode"], math.prod(shape)
-        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-        stddev = math.sqrt(vars(self)["scale"] / max(fan, 1.0))
-        if vars(self)["distribution"] == "uniform":
-            values = math.sqrt(3.0) * (2.0 * _native.random_uniform(seed, stream, count) - 1.0)
-        elif vars(self)["distribution"] == "truncated_normal":
-            values = _truncated(seed, stream, count) / _TRUNCATED_STDDEV
-        else:
-            values = _native.random_normal(seed, stream, count)
-        return np.asarray(stddev * values).reshape(shape)
-
-
-class _Scaled(VarianceScaling):
-    """A named variance scaling, whose only argument is the seed."""
-
-    _settings: tuple[float, str, str]
-
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(*self._settings, seed=seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
-
-
-class GlorotNormal(_Scaled):
-    """Truncated normal of variance 2 / (fan_in + fan_out)."""
-
-    _settings = (1.0, "fan_avg", "truncated_normal")
-
-
-class GlorotUniform(_Scaled):
-    """Uniform on +-sqrt(6 / (fan_in + fan_out)); the default of `Dense` kernels."""
-
-    _settings = (1.0, "fan_avg", "uniform")
-
-
-class HeNormal(_Scaled):
-    """Truncated normal of variance 2 / fan_in."""
-
-    _settings = (2.0, "fan_in", "truncated_normal")
-
-
-class HeUniform(_Scaled):
-    """Uniform on +-sqrt(6 / fan_in)."""
-
-    _settings = (2.0, "fan_in", "uniform")
-
-
-class LecunNormal(_Scaled):
-    """Truncated normal of variance 1 / fan_in."""
-
-    _settings = (1.0, "fan_in", "truncated_normal")
-
-
-class LecunUniform(_Scaled):
-    """Uniform on +-sqrt(3 / fan_in)."""
-
-    _settings = (1.0, "fan_in", "uniform")
-
-
 def _matrix(initializer: Initializer, shape: Sequence[int]) -> tuple[int, int]:
     if len(shape) != 2:
         raise ValueError(f"[{type(initializer).__name__}] expects the shape of a matrix, got {tuple(shape)}")
     return shape[0], shape[1]
-
-
-def _truncated(seed: int, stream: int, count: int) -> NDArray[np.float64]:
-    """Standard normals within +-2: a longer draw begins with the same numbers, so rejection stays a function of
-    (seed, stream)."""
-    drawn = count + count // 16 + 64
-    while True:
-        values = _native.random_normal(seed, stream, drawn)
-        kept = values[np.abs(values) <= 2.0]
-        if kept.size >= count:
-            return np.asarray(kept[:count])
-        drawn *= 2
 
 
 _CLASSES: dict[str, type[Initializer]] = {
@@ -307,7 +254,8 @@ def get(identifier: object, owner: str = "initializers", argument: str = "initia
     return _frozen.resolve(identifier, Initializer, _BY_NAME, owner, argument, "an initializer")
 
 
-__all__ = ["Initializer", "get", "serialize"]
+deserialize = get
+__all__ = ["Initializer", "deserialize", "get", "serialize"]
 __all__.extend([*_CLASSES, *_BY_NAME])
 
 

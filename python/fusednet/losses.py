@@ -17,10 +17,10 @@ there is 0.
 """
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fusednet import _loss, _names
+from fusednet import _frozen, _loss
+from fusednet._frozen import serialize
 from fusednet._loss import REDUCTIONS, Crossentropy, Loss
 
 
@@ -52,6 +52,9 @@ class CategoricalCrossentropy(Crossentropy):
 
     Args:
         from_logits, label_smoothing, reduction: see `SparseCategoricalCrossentropy`.
+
+    Raises:
+        ValueError: label_smoothing outside [0, 1], or an unknown reduction.
 
     Example:
         >>> from fusednet import losses
@@ -171,7 +174,7 @@ _KINDS += [_loss.make(name) for name in _loss.ROWS if not name.endswith("crossen
 _CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _KINDS}
 _BY_NAME: dict[str, type[Loss]] = {key: kind for kind in _KINDS for key in (kind.name, *kind.aliases)}
 globals().update(_CLASSES)
-__all__ = ["REDUCTIONS", "Loss", "get", "serialize"]
+__all__ = ["REDUCTIONS", "Loss", "deserialize", "get", "serialize"]
 __all__.extend(_CLASSES)
 
 
@@ -182,25 +185,10 @@ def get(identifier: object, owner: str = "losses") -> Loss:
         ValueError: for an unknown name; the message lists the known ones.
         TypeError: for anything else.
     """
-    if isinstance(identifier, Loss):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier()
-    config: dict[str, Any] = {}
-    if isinstance(identifier, Mapping) and set(identifier) == {"class", "config"}:
-        config = dict(identifier["config"])
-        identifier = identifier["class"]
-    if not isinstance(identifier, str):
-        raise TypeError(f"[{owner}] loss expects a name or a loss, got {identifier!r}")
-    kind = _BY_NAME.get(identifier) or _CLASSES.get(identifier) or _BY_NAME.get(identifier.lower())
-    if kind is None:
-        raise _names.unknown(owner, "loss", identifier, _BY_NAME)
-    return kind(**config)
+    return _frozen.resolve(identifier, Loss, _BY_NAME, owner, "loss", "a loss")
 
 
-def serialize(loss: Loss) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same loss."""
-    return {"class": type(loss).__name__, "config": loss.get_config()}
+deserialize = get
 
 
 def __dir__() -> list[str]:

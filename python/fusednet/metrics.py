@@ -20,14 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _metric, _names
+from fusednet._frozen import serialize
 from fusednet._loss import Loss, number
 from fusednet._metric import Metric
+from fusednet._metric_binary import AUC, BinaryAccuracy, Precision, Recall
 
 
 class Accuracy(Metric):
     """The share of samples whose largest output is the label's; with one output, where (output > threshold) is right.
 
     What Keras makes of "accuracy". The first of equal outputs counts.
+
+    Args:
+        name: the reported name.
+        threshold: what a single output must exceed to be a yes.
+
+    Raises:
+        TypeError, ValueError: for a threshold that is no finite number.
 
     Example:
         >>> from fusednet import metrics
@@ -40,13 +49,37 @@ class Accuracy(Metric):
 
 
 class SparseCategoricalAccuracy(Accuracy):
-    """`Accuracy` against integer labels."""
+    """`Accuracy` against integer labels.
+
+    Args:
+        name, threshold: see `Accuracy`.
+
+    Raises:
+        TypeError, ValueError: for a name that is no printable string.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.SparseCategoricalAccuracy().name
+        'sparse_categorical_accuracy'
+    """
 
     default, aliases, labels = "sparse_categorical_accuracy", (), True
 
 
 class CategoricalAccuracy(Accuracy):
-    """`Accuracy` against rows of targets."""
+    """`Accuracy` against rows of targets.
+
+    Args:
+        name, threshold: see `Accuracy`.
+
+    Raises:
+        TypeError, ValueError: for a name that is no printable string.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.CategoricalAccuracy().name
+        'categorical_accuracy'
+    """
 
     default, aliases, labels = "categorical_accuracy", (), False
 
@@ -83,106 +116,55 @@ class TopKCategoricalAccuracy(Metric):
 
 
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
-    """`TopKCategoricalAccuracy` against integer labels."""
+    """`TopKCategoricalAccuracy` against integer labels.
+
+    Args:
+        k, name: see `TopKCategoricalAccuracy`.
+
+    Raises:
+        TypeError, ValueError: for another k.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.SparseTopKCategoricalAccuracy(k=2).params
+        {'k': 2.0}
+    """
 
     default, labels = "sparse_top_k_categorical_accuracy", True
 
 
-class BinaryAccuracy(Metric):
-    """The share of elements where (output > threshold) is the target, 0 or 1.
-
-    Args:
-        name: the reported name.
-        threshold: what an output must exceed to be a yes.
-
-    Example:
-        >>> from fusednet import metrics
-        >>> metrics.BinaryAccuracy(threshold=0.7).params
-        {'threshold': 0.7}
-    """
-
-    default, row, labels = "binary_accuracy", "binary_accuracy", False
-
-
-class _Threshold(Metric):
-    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
-        value = 0.5 if thresholds is None else number(type(self).__name__, "thresholds", thresholds, 0, 1)
-        super().__init__(name, threshold=value)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"thresholds": self.params["threshold"], "name": self.name}
-
-
-class Precision(_Threshold):
-    """True positives / (true positives + false positives), over all elements; 0 where nothing was found.
-
-    Args:
-        thresholds: one number in [0, 1] that an output must exceed; None is 0.5.
-        name: the reported name.
-
-    Raises:
-        TypeError, ValueError: for other thresholds, lists included.
-
-    Example:
-        >>> from fusednet import metrics
-        >>> metrics.Precision().result([3.0, 4.0], outputs=1)
-        0.75
-    """
-
-    default, row = "precision", "precision"
-
-
-class Recall(_Threshold):
-    """True positives / (true positives + false negatives), over all elements; 0 where nothing is positive.
-
-    Args and Raises: see `Precision`.
-    """
-
-    default, row = "recall", "recall"
-
-
-class AUC(Metric):
-    """Area under the curve of the true over the false positive rate, in trapezoids between 200 thresholds.
-
-    The thresholds are Keras's: 1/199 apart in [0, 1], the first and last moved outside by 1e-7. Outputs are clipped
-    to [0, 1]; elements of all columns count alike, a target other than 0 as positive.
-
-    Args:
-        num_thresholds: 200; other numbers are not offered.
-        name: the reported name.
-
-    Raises:
-        ValueError: for another number of thresholds.
-    """
-
-    default, row = "auc", "auc"
-
-    def __init__(self, num_thresholds: int = 200, name: str | None = None) -> None:
-        if num_thresholds != 200:
-            raise ValueError(f"[AUC] num_thresholds expects 200, got {num_thresholds!r}")
-        super().__init__(name)
-
-    def result(self, sums: NDArray[np.float64], outputs: int) -> float:
-        """The area, from the histograms of the positive and the other elements' outputs."""
-        above = np.cumsum(np.reshape(sums, (2, -1))[:, ::-1], axis=1)[:, ::-1]  # more than each threshold
-        total = above[:, :1]
-        true, false = np.divide(above, total, out=np.zeros_like(above), where=total > 0)
-        return float(((false[:-1] - false[1:]) * (true[:-1] + true[1:]) / 2).sum())
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"num_thresholds": 200, "name": self.name}
-
-
 class MeanSquaredError(Metric):
-    """mean((output - target)**2)."""
+    """mean((output - target)**2).
+
+    Args:
+        name: the reported name.
+
+    Raises:
+        TypeError, ValueError: for a name that is no printable string.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.get("mse").result([10.0, 4.0], outputs=1)
+        2.5
+    """
 
     default, aliases, row = "mean_squared_error", ("mse", "MSE"), "mean_squared_error"
 
 
 class RootMeanSquaredError(Metric):
-    """sqrt(mean((output - target)**2))."""
+    """sqrt(mean((output - target)**2)).
+
+    Args:
+        name: the reported name.
+
+    Raises:
+        TypeError, ValueError: for a name that is no printable string.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.RootMeanSquaredError().result([36.0, 4.0], outputs=1)
+        3.0
+    """
 
     default, row = "root_mean_squared_error", "mean_squared_error"
 
@@ -192,7 +174,19 @@ class RootMeanSquaredError(Metric):
 
 
 class MeanAbsoluteError(Metric):
-    """mean(abs(output - target))."""
+    """mean(abs(output - target)).
+
+    Args:
+        name: the reported name.
+
+    Raises:
+        TypeError, ValueError: for a name that is no printable string.
+
+    Example:
+        >>> from fusednet import metrics
+        >>> metrics.get("mae").result([10.0, 4.0], outputs=1)
+        2.5
+    """
 
     default, aliases, row = "mean_absolute_error", ("mae", "MAE"), "mean_absolute_error"
 
@@ -201,6 +195,19 @@ class R2Score(Metric):
     """1 - sum((output - target)**2) / sum((target - mean target)**2) of each output, and the mean of these.
 
     As in Keras, an output whose targets are all equal counts 0, or makes the mean NaN where it is exactly right.
+
+    Args:
+        name: the reported name.
+
+    Raises:
+        TypeError, ValueError: for a name that is no printable string.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusednet import metrics, ops
+        >>> sums = ops.metric("r2_score", np.array([[1.0], [2.0]]), np.array([[1.0], [3.0]]))
+        >>> metrics.R2Score().result(sums, outputs=1)
+        0.5
     """
 
     default, row = "r2_score", "r2_score"
@@ -233,7 +240,7 @@ _KINDS += [_metric.make(row) for row in _metric.ROWS if not any(kind.row == row 
 _CLASSES: dict[str, type[Metric]] = {kind.__name__: kind for kind in _KINDS}
 _BY_NAME: dict[str, type[Metric]] = {key: kind for kind in _KINDS for key in (kind.default, *kind.aliases)}
 globals().update(_CLASSES)
-__all__ = ["Metric", "get", "get_all", "serialize"]
+__all__ = ["Metric", "deserialize", "get", "get_all", "serialize"]
 __all__.extend(_CLASSES)
 
 
@@ -259,9 +266,7 @@ def get(identifier: object, owner: str = "metrics") -> Metric:
     return kind(**({"name": identifier} if config is None else config))
 
 
-def serialize(metric: Metric) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same metric."""
-    return {"class": type(metric).__name__, "config": metric.get_config()}
+deserialize = get
 
 
 def get_all(owner: str, metrics: object, loss: Loss) -> list[Metric]:
@@ -287,15 +292,6 @@ def get_all(owner: str, metrics: object, loss: Loss) -> list[Metric]:
             raise ValueError(f"[{owner}] metrics expects a name other than 'loss', which reports the loss")
         found[metric.name] = metric
     return list(found.values())
-
-
-def checked(owner: str, metrics: object, loss: Loss) -> list[str]:
-    """The names of metrics that count right answers; raises as `get_all`."""
-    found = get_all(owner, metrics, loss)
-    for metric in found:
-        if metric.row not in ("accuracy", "binary_accuracy"):
-            raise _names.unknown(owner, "metrics", metric.name, ("accuracy", "binary_accuracy"))
-    return [metric.name for metric in found]
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fusednet import _samples
 from fusednet._layer import Layer, Shape
 from fusednet.initializers import Initializer
 
@@ -51,19 +52,17 @@ class Adapted(Layer):
                 but real numbers; the statistics stay as they were.
             RuntimeError: a model has taken the statistics.
         """
-        from fusednet import _checks  # which knows losses and callbacks, and those know of layers
-
         if self._statistics.taken or self._statistics.restored:
             raise RuntimeError(
                 f"{self.label} adapt expects a layer whose statistics no model has taken: set those of a model with "
                 f"model.get_layer({self.name!r}).set_weights, or make a new layer"
             )
         owner = self.label[1:-1]
-        array = _checks.as_array(owner, "data", data)
+        array = _samples.as_array(owner, "data", data)
         if array.ndim < 2:
             raise ValueError(f"{self.label} data expects shape (n, ...), got {array.shape}")
         shape = array.shape[1:] if self.input_shape is None else self.input_shape
-        rows = _checks.inputs(owner, "data", array, shape, "float64")
+        rows = _samples.inputs(owner, "data", array, shape, "float64")
         if rows.shape[0] < 2:
             raise ValueError(f"{self.label} data expects at least two rows to take statistics from, got one")
         self._fits(shape)

@@ -87,6 +87,16 @@ class Residual(Layer):
         for layer in self.layers:
             yield from layer.names()
 
+    def inside(self) -> Iterator[Layer]:
+        for layer in self.layers:
+            yield layer
+            yield from layer.inside()
+
+    def shapes_inside(self, shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
+        for layer, before, after in self.shapes(shape):
+            yield layer, before, after
+            yield from layer.shapes_inside(before)
+
     def validate(self) -> None:
         for layer in self.layers:
             layer.validate()

@@ -9,7 +9,20 @@ from fusednet._layer import Layer, Shape, checked_size
 
 
 class InputLayer(Layer):
-    """The shape of one sample."""
+    """The shape of one sample.
+
+    Args:
+        shape: of one sample, without the batch.
+        name: see `Layer`.
+
+    Raises:
+        ValueError, TypeError: for sizes that are not positive integers.
+
+    Example:
+        >>> from fusednet.layers import InputLayer
+        >>> InputLayer((28, 28)).input_shape
+        (28, 28)
+    """
 
     def __init__(self, shape: Sequence[int] | int, *, name: str | None = None) -> None:
         super().__init__(name=name, input_shape=shape)
@@ -19,12 +32,37 @@ class InputLayer(Layer):
 
 
 def Input(shape: Sequence[int] | int, *, name: str | None = None) -> InputLayer:
-    """The shape of one sample, as the first entry of a model: `Sequential([Input((28, 28)), Flatten(), ...])`."""
+    """The shape of one sample, as the first entry of a model: `Sequential([Input((28, 28)), Flatten(), ...])`.
+
+    Args:
+        shape, name: see `InputLayer`.
+
+    Raises:
+        ValueError, TypeError: for sizes that are not positive integers.
+
+    Example:
+        >>> from fusednet import Sequential, layers
+        >>> model = Sequential([layers.Input((28, 28)), layers.Flatten()])
+        >>> model.output_shape
+        (None, 784)
+    """
     return InputLayer(shape, name=name)
 
 
 class Flatten(Layer):
-    """Makes one row of each sample: (n, 28, 28) becomes (n, 784)."""
+    """Makes one row of each sample: (n, 28, 28) becomes (n, 784).
+
+    Args:
+        name, input_shape: see `Layer`.
+
+    Raises:
+        TypeError: for an argument that does not exist.
+
+    Example:
+        >>> from fusednet.layers import Flatten
+        >>> Flatten().output_shape((28, 28))
+        (784,)
+    """
 
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)

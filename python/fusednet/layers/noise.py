@@ -7,7 +7,7 @@ drawn follows from the model's seed, the step and the element.
 import math
 from typing import Any
 
-from fusednet import _native
+from fusednet import _names, _native
 from fusednet._layer import Layer, Shape, at_least_zero, number, share
 
 
@@ -57,7 +57,7 @@ def make(row: dict[str, Any]) -> type[Noise]:
         f"any shape.\n\nArgs:\n"
         + "".join(f"    {key}: {domains.get(key, 'any finite number')}.\n" for key in names)
         + "    name, trainable, input_shape: see `Layer`.\n\nRaises:\n"
-        "    ValueError, TypeError: for an argument outside its domain.\n\nExample:\n"
+        "    ValueError, TypeError: for an argument outside its domain.\n\n" + _names.sourced(row) + "Example:\n"
         f"    >>> from fusednet.layers import {kind}\n    >>> {kind}({example}).output_shape((28, 28))\n    (28, 28)\n"
     )
     members = {"__init__": init, "_row": row, "_arguments": names, "__doc__": doc, "__module__": "fusednet.layers"}

@@ -20,8 +20,6 @@ from fusednet.ops._activations import (
     activation_backward,
     activation_forward,
     saves_output,
-    softmax_backward,
-    softmax_forward,
 )
 from fusednet.ops._blocks import layer_norm_backward, layer_norm_forward, scaled_add
 from fusednet.ops._layers import (
@@ -94,8 +92,6 @@ __all__ = [
     "penalty",
     "saves_output",
     "scaled_add",
-    "softmax_backward",
-    "softmax_forward",
     "squared_norm",
     "uniform",
 ]

@@ -13,13 +13,21 @@ _ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in _native.activati
 
 
 def activation_forward(
-    x: ArrayLike, activation: str, *, out: Array | None = None, isa: str | None = None, **params: float
+    x: ArrayLike,
+    activation: str,
+    *,
+    slope: ArrayLike | None = None,
+    out: Array | None = None,
+    isa: str | None = None,
+    **params: float,
 ) -> Array:
-    """y = f(x), element by element; softmax over the last axis.
+    """y = f(x), element by element; softmax and log_softmax over the last axis.
 
     Args:
         x: any shape, float32 or float64.
         activation: name of a row, for example "elu".
+        slope: of "prelu": a number, (1,), or (c,) with c the last axis; of "rrelu" x's shape as well, and without it
+            the mean of the bounds, as at inference.
         out: receives y, may be x.
         isa: see the module.
         **params: the row's parameters by name, for example alpha=1.0.
@@ -28,28 +36,28 @@ def activation_forward(
         y, of x's shape and type.
 
     Raises:
-        ValueError: unknown activation, or `out` of another shape.
-        TypeError: unknown parameter or wrong type.
+        ValueError: unknown activation, or `slope` or `out` of another shape.
+        TypeError: unknown parameter, wrong type, a slope that is missing or not of this row.
 
     Example:
         >>> import numpy as np
         >>> from fusednet import ops
         >>> ops.activation_forward(np.array([-2.0, 3.0]), "leaky_relu", negative_slope=0.1).tolist()
         [-0.2, 3.0]
+        >>> ops.activation_forward(np.array([-2.0, -2.0]), "prelu", slope=np.array([0.25, -1.0])).tolist()
+        [-0.5, 2.0]
     """
     op = "activation_forward"
     row = _row(op, activation)
-    values = _arrays.parameters(activation, dict(row["params"]), params)
+    values = _arrays.parameters(row["name"], dict(row["params"]), params)
     x = _arrays.array(op, "x", x)
+    slopes = _slopes(op, row, slope, x, values)
     out = _arrays.output(op, out, x.shape, x.dtype)
     if x.size == 0:
         return out
     if x.ndim > 2 or x.ndim == 0:
         x = np.ascontiguousarray(x)
-    if row["row"]:
-        _native.softmax_forward(_arrays.flat(op, "x", x), _arrays.flat(op, "out", out), isa)
-    else:
-        _native.activation_forward(_arrays.flat(op, "x", x), _arrays.flat(op, "out", out), activation, values, isa)
+    _native.activation_forward(_arrays.flat(op, "x", x), _arrays.flat(op, "out", out), row["name"], values, isa, slopes)
     return out
 
 
@@ -58,22 +66,24 @@ def activation_backward(
     saved: ArrayLike,
     activation: str,
     *,
+    slope: ArrayLike | None = None,
     out: Array | None = None,
     isa: str | None = None,
     **params: float,
-) -> Array:
+) -> Array | tuple[Array, Array]:
     """dx = dy * f'(x), from what the row's formula reads: its output y, or its input x.
 
     Args:
         dy: gradient of y, any shape, float32 or float64.
         saved: y where `fusednet.ops.saves_output(activation)` holds, else x; of dy's shape.
-        activation: name of a row; softmax works over the last axis.
+        activation: name of a row; softmax and log_softmax work over the last axis.
+        slope: as in the forward pass.
         out: receives dx, may be dy.
         isa: see the module.
         **params: as in the forward pass.
 
     Returns:
-        dx, of dy's shape and type.
+        dx, of dy's shape and type; for a learned slope dx and dslope = sum of dy * min(x, 0), of the slope's shape.
 
     Raises:
         ValueError, TypeError: as `activation_forward`.
@@ -85,25 +95,27 @@ def activation_backward(
         >>> dx = ops.activation_backward(np.ones(1), y, "tanh")
         >>> bool(abs(dx[0] - (1 - np.tanh(0.5) ** 2)) < 1e-15)
         True
+        >>> x = np.array([[-2.0, 3.0], [-1.0, -4.0]])
+        >>> dx, dslope = ops.activation_backward(np.ones((2, 2)), x, "prelu", slope=np.array([0.5, 0.25]))
+        >>> dx.tolist(), dslope.tolist()
+        ([[0.5, 1.0], [0.5, 0.25]], [-3.0, -4.0])
     """
     op = "activation_backward"
     row = _row(op, activation)
-    values = _arrays.parameters(activation, dict(row["params"]), params)
+    values = _arrays.parameters(row["name"], dict(row["params"]), params)
     dy = _arrays.array(op, "dy", dy)
     saved = _arrays.array(op, "saved", saved, dy.dtype)
     if saved.shape != dy.shape:
         raise ValueError(f"[{op}] 'saved' expects shape {dy.shape} as dy has, got {saved.shape}")
+    slopes = _slopes(op, row, slope, dy, values)
+    dslope = np.zeros(dy.shape[-1] if dy.ndim else 1, dy.dtype) if row["slope"] == "learned" else None
     out = _arrays.output(op, out, dy.shape, dy.dtype)
-    if dy.size == 0:
-        return out
-    if dy.ndim not in (1, 2):
-        dy, saved = np.ascontiguousarray(dy), np.ascontiguousarray(saved)
-    views = [_arrays.flat(op, name, value) for name, value in (("dy", dy), ("saved", saved), ("out", out))]
-    if row["row"]:
-        _native.softmax_backward(views[0], views[1], views[2], isa)
-    else:
-        _native.activation_backward(views[0], views[1], views[2], activation, values, isa)
-    return out
+    if dy.size:
+        if dy.ndim not in (1, 2):
+            dy, saved = np.ascontiguousarray(dy), np.ascontiguousarray(saved)
+        views = [_arrays.flat(op, name, value) for name, value in (("dy", dy), ("saved", saved), ("out", out))]
+        _native.activation_backward(views[0], views[1], views[2], row["name"], values, isa, slopes, dslope)
+    return out if dslope is None else (out, _of_shape(dslope, slope))
 
 
 def saves_output(activation: str) -> bool:
@@ -111,24 +123,38 @@ def saves_output(activation: str) -> bool:
     return bool(_row("saves_output", activation)["from_output"])
 
 
-def softmax_forward(x: ArrayLike, *, out: Array | None = None, isa: str | None = None) -> Array:
-    """y_j = exp(x_j - max x) / sum_k exp(x_k - max x) over the last axis.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusednet import ops
-        >>> ops.softmax_forward(np.zeros((1, 4))).tolist()
-        [[0.25, 0.25, 0.25, 0.25]]
-    """
-    return activation_forward(x, "softmax", out=out, isa=isa)
-
-
-def softmax_backward(dy: ArrayLike, y: ArrayLike, *, out: Array | None = None, isa: str | None = None) -> Array:
-    """dx_j = y_j (dy_j - sum_k dy_k y_k), with y the output of `softmax_forward`."""
-    return activation_backward(dy, y, "softmax", out=out, isa=isa)
-
-
 def _row(op: str, name: str) -> dict[str, Any]:
+    name = _names.ACTIVATION_ALIASES.get(name, name)
     if name not in _ROWS:
         raise _names.unknown(op, "activation", name, _ROWS)
     return _ROWS[name]
+
+
+def _slopes(op: str, row: dict[str, Any], slope: ArrayLike | None, x: Array, values: list[float]) -> Array | None:
+    """The slopes as the kernel reads them: (c,), or a row for each row of x."""
+    if row["slope"] == "none":
+        if slope is not None:
+            raise TypeError(f"[{op}] 'slope' expects None for {row['name']}, got {type(slope).__name__}")
+        return None
+    columns = x.shape[-1] if x.ndim else 1
+    if slope is None and row["slope"] == "random":
+        slope = sum(values) / len(values)
+    if slope is None:
+        raise TypeError(f"[{op}] 'slope' expects an array for {row['name']}, got None")
+    given = _arrays.array(
+        op, "slope", x.dtype.type(slope) if isinstance(slope, (int, float, np.number)) else slope, x.dtype
+    )
+    if given.shape in ((), (1,)):
+        return np.full(columns, given.reshape(()), x.dtype)
+    if given.shape == (columns,):
+        return np.ascontiguousarray(given)
+    if given.shape != x.shape or row["slope"] == "learned":
+        whole = "" if row["slope"] == "learned" else f" or {x.shape}"
+        raise ValueError(f"[{op}] 'slope' expects shape (1,), ({columns},){whole}, got {given.shape}")
+    return given if given.ndim == 2 else _arrays.flat(op, "slope", np.ascontiguousarray(given))
+
+
+def _of_shape(dslope: Array, slope: ArrayLike | None) -> Array:
+    """The gradient of slopes of each column as that of the slope given, which may be one for all."""
+    shape = np.shape(slope)  # type: ignore[arg-type]
+    return dslope if shape == dslope.shape else np.asarray(dslope.sum(dtype=np.float64), dslope.dtype).reshape(shape)

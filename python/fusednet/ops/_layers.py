@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fusednet import _native
 from fusednet.ops import _arrays
-from fusednet.ops._activations import _row, activation_forward
+from fusednet.ops._activations import _of_shape, _row, _slopes, activation_forward
 
 Array = NDArray[Any]
 
@@ -56,6 +56,7 @@ def dense_forward(
     b: ArrayLike | None = None,
     activation: str | None = None,
     *,
+    slope: ArrayLike | None = None,
     out: Array | None = None,
     isa: str | None = None,
     **params: float,
@@ -65,6 +66,7 @@ def dense_forward(
     Args:
         x: (n, k). w: (k, c). b: (c,) or None. float32 or float64.
         activation: name of a row, or None for linear.
+        slope: of an activation that has one, as in `activation_forward`.
         out: receives y (n, c).
         isa: see the module.
         **params: the activation's parameters by name.
@@ -89,8 +91,9 @@ def dense_forward(
     out = _arrays.output(op, out, (x.shape[0], w.shape[1]), x.dtype)
     row = _row(op, activation or "linear")
     values = _arrays.parameters(row["name"], dict(row["params"]), params)
+    slopes = _slopes(op, row, slope, out, values)
     fused = None if row["row"] or activation is None else row["name"]
-    _native.gemm(x, w, out, bias, False, fused, values, isa)
+    _native.gemm(x, w, out, bias, False, fused, values, isa, slopes)
     return activation_forward(out, row["name"], out=out, isa=isa) if row["row"] else out
 
 
@@ -138,6 +141,7 @@ def batchnorm_forward(
     epsilon: float = 1e-3,
     activation: str = "linear",
     *,
+    slope: ArrayLike | None = None,
     out: Array | None = None,
     isa: str | None = None,
     **params: float,
@@ -149,6 +153,7 @@ def batchnorm_forward(
         gamma, beta: (c,), or None for ones and zeros.
         epsilon: added to the biased variance, inside the root.
         activation: name of an element-wise row.
+        slope: of an activation that has one, as in `activation_forward`.
         out: receives y, may be x.
         isa: see the module.
         **params: the activation's parameters by name.
@@ -167,7 +172,9 @@ def batchnorm_forward(
     """
     x = _arrays.matrix("batchnorm_forward", "x", x)
     mean, variance = batchnorm_statistics(x, isa=isa)
-    y = batchnorm_inference(x, mean, variance, gamma, beta, epsilon, activation, out=out, isa=isa, **params)
+    y = batchnorm_inference(
+        x, mean, variance, gamma, beta, epsilon, activation, slope=slope, out=out, isa=isa, **params
+    )
     return y, mean, variance
 
 
@@ -180,6 +187,7 @@ def batchnorm_inference(
     epsilon: float = 1e-3,
     activation: str = "linear",
     *,
+    slope: ArrayLike | None = None,
     out: Array | None = None,
     isa: str | None = None,
     **params: float,
@@ -194,11 +202,12 @@ def batchnorm_inference(
     vectors = {name: _arrays.vector(op, name, value, x.dtype) for name, value in given.items()}
     if vectors["mean"] is None or vectors["variance"] is None:
         raise TypeError(f"[{op}] expects a mean and a variance, got None")
-    values = _elementwise(op, activation, params)
+    row, values = _elementwise(op, activation, params)
+    slopes = _slopes(op, row, slope, x, values)
     out = _arrays.output(op, out, x.shape, x.dtype)
     _native.batchnorm_forward(
-        x, vectors["mean"], vectors["variance"], vectors["gamma"], vectors["beta"], out, epsilon, activation, values,
-        isa,
+        x, vectors["mean"], vectors["variance"], vectors["gamma"], vectors["beta"], out, epsilon, row["name"], values,
+        isa, slopes,
     )  # fmt: skip
     return out
 
@@ -214,11 +223,12 @@ def batchnorm_backward(
     epsilon: float = 1e-3,
     activation: str = "linear",
     *,
+    slope: ArrayLike | None = None,
     training: bool = True,
     out: Array | None = None,
     isa: str | None = None,
     **params: float,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, ...]:
     """The gradients of `batchnorm_forward`, or with training=False those of `batchnorm_inference`.
 
     With g = dy f'(...) and x^ the normalised x, dbeta = sum g, dgamma = sum g x^, and
@@ -227,13 +237,13 @@ def batchnorm_backward(
     Args:
         dy, x: (n, c). y: the forward pass's output; None recomputes it.
         mean, variance: as the forward pass used them.
-        gamma, beta, epsilon, activation, params: as in the forward pass.
+        gamma, beta, epsilon, activation, slope, params: as in the forward pass.
         training: whether mean and variance are the batch's own and depend on x.
         out: receives dx, may be dy.
         isa: see the module.
 
     Returns:
-        dx (n, c), dgamma (c,), dbeta (c,).
+        dx (n, c), dgamma (c,), dbeta (c,), and for a learned slope dslope, of the slope's shape.
 
     Source: Ioffe & Szegedy 2015, section 3, after algorithm 1.
     """
@@ -241,20 +251,24 @@ def batchnorm_backward(
     dy = _arrays.matrix(op, "dy", dy)
     x = _arrays.matrix(op, "x", x, dy.dtype)
     if y is None:
-        y = batchnorm_inference(x, mean, variance, gamma, beta, epsilon, activation, isa=isa, out=None, **params)
+        y = batchnorm_inference(
+            x, mean, variance, gamma, beta, epsilon, activation, slope=slope, out=None, isa=isa, **params
+        )
     y = _arrays.matrix(op, "y", y, dy.dtype)
     given = {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}
     vectors = {name: _arrays.vector(op, name, value, dy.dtype) for name, value in given.items()}
     if vectors["mean"] is None or vectors["variance"] is None:
         raise TypeError(f"[{op}] expects a mean and a variance, got None")
-    values = _elementwise(op, activation, params)
+    row, values = _elementwise(op, activation, params)
+    slopes = _slopes(op, row, slope, dy, values)
     out = _arrays.output(op, out, dy.shape, dy.dtype)
-    dgamma, dbeta = np.empty(dy.shape[1], dy.dtype), np.empty(dy.shape[1], dy.dtype)
+    dgamma, dbeta, dslope = (np.empty(dy.shape[1], dy.dtype) for _ in range(3))
+    learned = row["slope"] == "learned"
     _native.batchnorm_backward(
         dy, x, y, vectors["mean"], vectors["variance"], vectors["gamma"], vectors["beta"], out, dgamma, dbeta,
-        epsilon, activation, values, training, isa,
+        epsilon, row["name"], values, training, isa, slopes, dslope if learned else None,
     )  # fmt: skip
-    return out, dgamma, dbeta
+    return (out, dgamma, dbeta, _of_shape(dslope, slope)) if learned else (out, dgamma, dbeta)
 
 
 def moving_average(moving: Array, value: ArrayLike, momentum: float = 0.99, *, isa: str | None = None) -> None:
@@ -279,8 +293,8 @@ def gather(
     return out
 
 
-def _elementwise(op: str, activation: str, params: dict[str, float]) -> list[float]:
+def _elementwise(op: str, activation: str, params: dict[str, float]) -> tuple[dict[str, Any], list[float]]:
     row = _row(op, activation)
     if row["row"]:
         raise ValueError(f"[{op}] activation expects an element-wise one, got {activation!r}")
-    return _arrays.parameters(activation, dict(row["params"]), params)
+    return row, _arrays.parameters(row["name"], dict(row["params"]), params)

@@ -35,7 +35,7 @@ def loss(
     {rows}
 
     Args:
-        name: a row of the table.
+        name: a row of this list.
         x: outputs (n, c), float32 or float64.
         target: (n, c) of x's type; or integer labels (n,) for the losses over classes.
         scale: factor of the gradient: 1/n makes it that of the mean.
@@ -84,11 +84,11 @@ def loss(
 
 def _line(row: dict[str, Any]) -> str:
     params = "".join(f", {key}={value:g}" for key, value in row["params"])
-    return f"    | `{row['name']}{params}` | {row['formula']} |"
+    return f"- `{row['name']}{params}`: {row['formula']}"
 
 
-_TABLE = "\n".join(["| name | a sample's loss |", "    | --- | --- |", *map(_line, _ROWS.values())])
-loss.__doc__ = (loss.__doc__ or "").replace("{rows}", _TABLE)
+_LIST = "\n    ".join(map(_line, _ROWS.values()))
+loss.__doc__ = (loss.__doc__ or "").replace("{rows}", _LIST)
 
 
 def metric(

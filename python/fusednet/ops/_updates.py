@@ -96,10 +96,8 @@ def optimizer_slots(optimizer: str, w: Array, **hyper: float) -> list[Array]:
     """
     if optimizer not in _ROWS:
         raise _names.unknown("optimizer_slots", "optimizer", optimizer, _ROWS)
-    row = _ROWS[optimizer]
-    known = dict(row["hyper"])
-    values = dict(zip(known, _arrays.parameters("optimizer_slots", known, hyper), strict=True))
-    return [np.full_like(w, values[first] if first in values else float(first)) for first in row["first_values"]]
+    values = _arrays.parameters("optimizer_slots", dict(_ROWS[optimizer]["hyper"]), hyper)
+    return [np.full_like(w, first) for first in _native.optimizer_first_values(optimizer, values)]
 
 
 def constrain(name: str, w: Array, *, isa: str | None = None, **params: float) -> None:

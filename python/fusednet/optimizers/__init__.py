@@ -10,10 +10,8 @@ Each takes at most one of
 `fusednet.optimizers.schedules`; everything else is fixed.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from fusednet import _frozen
+from fusednet._frozen import serialize
 from fusednet.optimizers import schedules
 from fusednet.optimizers._adam import Adam, Adamax, AdamW, Nadam
 from fusednet.optimizers._base import Optimizer
@@ -34,16 +32,7 @@ def get(identifier: object, owner: str = "optimizers") -> Optimizer:
     return _frozen.resolve(identifier, Optimizer, _BY_NAME, owner, "optimizer", "an optimizer")
 
 
-def serialize(optimizer: Optimizer) -> dict[str, Any]:
-    """The configuration that `get` turns back into the same optimizer."""
-    return {"class": type(optimizer).__name__, "config": optimizer.get_config()}
-
-
-def deserialize(config: Mapping[str, Any]) -> Optimizer:
-    """The optimizer of a configuration that `serialize` made."""
-    return get(config)
-
-
+deserialize = get
 __all__ = [
     "SGD",
     "Adadelta",

@@ -23,6 +23,9 @@ class Adam(Optimizer):
         amsgrad: divide by the largest root mean square so far.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Sources: Kingma & Ba 2015, algorithm 1 with the reordering at the end of section 2; Reddi et al. 2018, algorithm 2.
 
     Example:
@@ -62,6 +65,9 @@ class AdamW(Adam):
         weight_decay: at least 0.
         options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Source: Loshchilov & Hutter 2019, algorithm 2; the decay is multiplied by the learning rate, as in Keras.
 
     Example:
@@ -97,7 +103,15 @@ class Nadam(Optimizer):
         epsilon: at least 0.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Source: Dozat 2016, algorithm 2, where t / 250 stands for t in the discount.
+
+    Example:
+        >>> from fusednet.optimizers import Nadam
+        >>> Nadam(0.002, clipnorm=1.0).slots
+        ('momentum', 'velocity')
     """
 
     beta_1: float
@@ -130,7 +144,15 @@ class Adamax(Optimizer):
         epsilon: at least 0.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Source: Kingma & Ba 2015, algorithm 2.
+
+    Example:
+        >>> from fusednet.optimizers import Adamax
+        >>> Adamax(0.002).slots
+        ('momentum', 'norm')
     """
 
     beta_1: float
@@ -156,5 +178,5 @@ def moments(optimizer: Optimizer, beta_1: float, beta_2: float, epsilon: float) 
     return {
         "beta_1": discount(kind, "beta_1", beta_1),
         "beta_2": discount(kind, "beta_2", beta_2),
-        "epsilon": number(kind, "epsilon", epsilon),
+        "epsilon": stabilizer(kind, epsilon),
     }

@@ -51,6 +51,11 @@ class Optimizer:
 
     Sources: Loshchilov & Hutter 2019, algorithm 2 (weight decay); Polyak & Juditsky 1992 (average); Pascanu et al.
     2013, algorithm 1 (clipping).
+
+    Example:
+        >>> from fusednet.optimizers import SGD
+        >>> SGD(use_ema=True, gradient_accumulation_steps=4).slots
+        ('average', 'accumulator')
     """
 
     learning_rate: "float | LearningRateSchedule"
@@ -183,6 +188,12 @@ def number(owner: str, argument: str, value: object, *, most: float = math.inf, 
     if most < math.inf:
         wanted = f"a number in [0, {most:g}]"
     return _frozen.number(owner, argument, value, wanted, lambda x: 0.0 <= x <= most and (x > 0.0 or not positive))
+
+
+def stabilizer(owner: str, value: object) -> float:
+    """Epsilon, which keeps a division by a root that may be 0 finite: at least float32's smallest normal number."""
+    wanted = "a finite number of at least 1.2e-38"
+    return _frozen.number(owner, "epsilon", value, wanted, lambda x: x >= 1.1754943508222875e-38)
 
 
 def discount(owner: str, argument: str, value: object) -> float:

@@ -20,6 +20,9 @@ class SGD(Optimizer):
         nesterov: look ahead; without momentum it changes nothing.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Sources: Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013, eq. 3 and 4.
 
     Example:
@@ -60,7 +63,15 @@ class Lion(Optimizer):
         beta_1, beta_2: discounts, in [0, 1].
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Source: Chen et al. 2023, algorithm 2.
+
+    Example:
+        >>> from fusednet.optimizers import Lion
+        >>> Lion(1e-4, weight_decay=0.1).slots
+        ('momentum',)
     """
 
     beta_1: float

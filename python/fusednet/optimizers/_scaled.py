@@ -23,6 +23,9 @@ class RMSprop(Optimizer):
         centered: divide by the standard deviation.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Sources: Tieleman & Hinton 2012, lecture 6.5; Graves 2013, eq. 38 to 42 (centred).
 
     Example:
@@ -49,7 +52,7 @@ class RMSprop(Optimizer):
         hyper = {
             "rho": number("RMSprop", "rho", rho, most=1.0),
             "momentum": number("RMSprop", "momentum", momentum, most=1.0),
-            "epsilon": number("RMSprop", "epsilon", epsilon),
+            "epsilon": stabilizer("RMSprop", epsilon),
             "centered": bool(centered),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
@@ -70,7 +73,15 @@ class Adagrad(Optimizer):
         epsilon: at least 0.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Source: Duchi et al. 2011, figure 1 with diagonal matrices.
+
+    Example:
+        >>> from fusednet.optimizers import Adagrad
+        >>> Adagrad(0.1).slots
+        ('accumulated_square',)
     """
 
     initial_accumulator_value: float
@@ -86,7 +97,7 @@ class Adagrad(Optimizer):
     ) -> None:
         hyper = {
             "initial_accumulator_value": number("Adagrad", "initial_accumulator_value", initial_accumulator_value),
-            "epsilon": number("Adagrad", "epsilon", epsilon),
+            "epsilon": stabilizer("Adagrad", epsilon),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
 
@@ -105,7 +116,15 @@ class Adadelta(Optimizer):
         epsilon: at least 0.
         weight_decay, options: see `Optimizer`.
 
+    Raises:
+        ValueError, TypeError: for an argument outside its domain or an option that does not exist.
+
     Source: Zeiler 2012, algorithm 1.
+
+    Example:
+        >>> from fusednet.optimizers import Adadelta
+        >>> Adadelta(1.0).slots
+        ('accumulated_grad', 'accumulated_delta_var')
     """
 
     rho: float
@@ -121,7 +140,7 @@ class Adadelta(Optimizer):
     ) -> None:
         hyper = {
             "rho": number("Adadelta", "rho", rho, most=1.0),
-            "epsilon": number("Adadelta", "epsilon", epsilon),
+            "epsilon": stabilizer("Adadelta", epsilon),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
 
