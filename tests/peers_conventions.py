@@ -41,6 +41,11 @@ CONVENTIONS: dict[str, tuple[str, str, str]] = {
         "Normal initializers are not cut off at two standard deviations.",
         "Standard deviations are compared, which are the same.",
     ),
+    "hard_sigmoid": (
+        "PyTorch",
+        "The derivative of Hardsigmoid is 1/6 rounded to float32.",
+        "PyTorch gets relu6(x + 3) / 6.",
+    ),
     "softplus": ("PyTorch", "Softplus is x itself above a threshold of 20.", "threshold = 100."),
     "features": (
         "PyTorch",
@@ -57,14 +62,18 @@ CONVENTIONS: dict[str, tuple[str, str, str]] = {
         "The learning rate multiplies the velocity; in ours it is inside, v = momentum * v - rate * g.",
         "The same while the rate is constant; else the velocity is multiplied by old / new rate.",
     ),
-    "epsilon, RMSprop": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0."),
-    "epsilon, Adagrad": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0."),
+    "epsilon, RMSprop": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0, ours 1e-30."),
+    "epsilon, Adagrad": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0, ours 1e-30."),
     "epsilon, Adam": (
         "PyTorch",
         'Epsilon is added to the corrected root, ours to the root as it is ("epsilon hat" of the paper).',
-        "epsilon = 0.",
+        "epsilon = 0, ours 1e-30.",
     ),
-    "epsilon, Adamax": ("PyTorch", "Epsilon is added to the gradient's magnitude, ours to the norm.", "epsilon = 0."),
+    "epsilon, Adamax": (
+        "PyTorch",
+        "Epsilon is added to the gradient's magnitude, ours to the norm.",
+        "epsilon = 0, ours 1e-30.",
+    ),
     "Nadam": (
         "PyTorch",
         "The momentum's discount changes with 0.96**(t / 250), as in the paper, ours with 0.96**t, as in Keras.",

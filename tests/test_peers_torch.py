@@ -161,7 +161,7 @@ ACTIVATIONS = {
     "softplus": lambda: nn.Softplus(threshold=100.0),
     "softsign": lambda: nn.Softsign(),
     "relu6": lambda: nn.ReLU6(),
-    "hard_sigmoid": lambda: nn.Hardsigmoid(),
+    "hard_sigmoid": lambda: Function(lambda x: nn.functional.relu6(x + 3.0) / 6.0),
     "hard_silu": lambda: nn.Hardswish(),
     "exponential": lambda: Function(torch.exp),
     "rescaling": lambda scale=1.0, offset=0.0: Function(lambda x: scale * x + offset),
@@ -187,7 +187,7 @@ def test_activations(name, params):
     ours = peers.Ours(stack, FLAT, "mse", fusednet.optimizers.SGD(0.02))
     modules = [nn.Linear(5, 6), ACTIVATIONS[name](**params), nn.Linear(6, 3)]
     subject = f"activation {name}" + "".join(f", {key}={value:g}" for key, value in params.items())
-    convention = "softplus" if name == "softplus" else ""
+    convention = name if name in ("softplus", "hard_sigmoid") else ""
     theirs = Theirs(modules, mean_squared, ours.first)
     train(subject, ours, theirs, peers.batches(batch(FLAT)), convention=convention)
 
