@@ -145,7 +145,7 @@ PARAMETERS = {
     "elu": ({"alpha": 0.4}, lambda k, x: k.activations.elu(x, alpha=0.4)),
     "rescaling": ({"scale": 0.5, "offset": -2.0}, lambda k, x: k.layers.Rescaling(0.5, -2.0)(x)),
 }
-SLOPES = {"prelu": "as a layer, below", "rrelu": "Keras has no layer with a random slope"}
+SLOPES = {"prelu": "compared as the layer PReLU", "rrelu": "Keras has no layer with a random slope"}
 
 
 def activation_cases():
