@@ -60,32 +60,32 @@ OPTIMIZERS = {
         "velocity",
     ),
     "RMSprop": (
-        lambda **o: ours_of.RMSprop(0.01, rho=0.9, epsilon=0.0, **o),
+        lambda **o: ours_of.RMSprop(0.01, rho=0.9, epsilon=1e-30, **o),
         lambda p: theirs_of.RMSprop(p, 0.01, alpha=0.9, eps=0.0),
         "epsilon, RMSprop",
     ),
     "RMSprop, momentum": (
-        lambda **o: ours_of.RMSprop(0.01, momentum=0.9, epsilon=0.0, **o),
+        lambda **o: ours_of.RMSprop(0.01, momentum=0.9, epsilon=1e-30, **o),
         lambda p: theirs_of.RMSprop(p, 0.01, alpha=0.9, eps=0.0, momentum=0.9),
         "epsilon, RMSprop",
     ),
     "RMSprop, centred": (
-        lambda **o: ours_of.RMSprop(0.01, centered=True, epsilon=0.0, **o),
+        lambda **o: ours_of.RMSprop(0.01, centered=True, epsilon=1e-30, **o),
         lambda p: theirs_of.RMSprop(p, 0.01, alpha=0.9, eps=0.0, centered=True),
         "epsilon, RMSprop",
     ),
     "RMSprop, centred, momentum": (
-        lambda **o: ours_of.RMSprop(0.01, centered=True, momentum=0.7, epsilon=0.0, **o),
+        lambda **o: ours_of.RMSprop(0.01, centered=True, momentum=0.7, epsilon=1e-30, **o),
         lambda p: theirs_of.RMSprop(p, 0.01, alpha=0.9, eps=0.0, centered=True, momentum=0.7),
         "epsilon, RMSprop",
     ),
     "Adam": (
-        lambda **o: ours_of.Adam(0.01, 0.8, 0.95, epsilon=0.0, **o),
+        lambda **o: ours_of.Adam(0.01, 0.8, 0.95, epsilon=1e-30, **o),
         lambda p: theirs_of.Adam(p, 0.01, (0.8, 0.95), eps=0.0),
         "epsilon, Adam",
     ),
     "AMSGrad": (
-        lambda **o: ours_of.Adam(0.01, beta_2=0.5, epsilon=0.0, amsgrad=True, **o),
+        lambda **o: ours_of.Adam(0.01, beta_2=0.5, epsilon=1e-30, amsgrad=True, **o),
         lambda p: theirs_of.Adam(p, 0.01, (0.9, 0.5), eps=0.0, amsgrad=True),
         "epsilon, Adam",
     ),
@@ -95,12 +95,12 @@ OPTIMIZERS = {
         "Nadam",
     ),
     "Adamax": (
-        lambda **o: ours_of.Adamax(0.01, epsilon=0.0, **o),
+        lambda **o: ours_of.Adamax(0.01, epsilon=1e-30, **o),
         lambda p: theirs_of.Adamax(p, 0.01, eps=0.0),
         "epsilon, Adamax",
     ),
     "Adagrad": (
-        lambda **o: ours_of.Adagrad(0.05, 0.1, epsilon=0.0, **o),
+        lambda **o: ours_of.Adagrad(0.05, 0.1, epsilon=1e-30, **o),
         lambda p: theirs_of.Adagrad(p, 0.05, initial_accumulator_value=0.1, eps=0.0),
         "epsilon, Adagrad",
     ),
@@ -155,7 +155,7 @@ def test_optimizers(name, clip):
 
 @pytest.mark.parametrize("name", ["AdamW", "Nadam"])
 def test_decoupled_weight_decay(name):
-    mine = getattr(ours_of, name)(0.01, weight_decay=0.1, epsilon=0.0)
+    mine = getattr(ours_of, name)(0.01, weight_decay=0.1, epsilon=1e-30)
     if name == "AdamW":
         run("AdamW", mine, lambda p: theirs_of.AdamW(p, 0.01, eps=0.0, weight_decay=0.1), convention="epsilon, Adam")
         return
@@ -168,7 +168,7 @@ def test_l2_penalties(name):
     """PyTorch's coupled weight_decay w is the gradient of w / 2 * sum(w**2)."""
     penalty = {"kernel_regularizer": regularizers.L2(0.05)}
     made = [layers.Dense(6, use_bias=False, **penalty), layers.Activation("tanh"), layers.Dense(3, **penalty)]
-    mine = ours_of.SGD(0.05) if name == "SGD" else ours_of.Adam(0.01, epsilon=0.0)
+    mine = ours_of.SGD(0.05) if name == "SGD" else ours_of.Adam(0.01, epsilon=1e-30)
     model = peers.Ours(made, (5,), "mse", mine)
 
     def theirs(parameters):
@@ -288,7 +288,7 @@ def test_a_schedule_in_training():
         holder.append(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.8))
         return optimizer
 
-    mine = ours_of.Adam(ours_of.schedules.ExponentialDecay(0.1, 1, 0.8), epsilon=0.0)
+    mine = ours_of.Adam(ours_of.schedules.ExponentialDecay(0.1, 1, 0.8), epsilon=1e-30)
     run(
         "ExponentialDecay, in training", mine, theirs, after_step=lambda p: holder[0].step(), convention="epsilon, Adam"
     )
