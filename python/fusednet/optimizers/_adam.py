@@ -106,7 +106,7 @@ class Nadam(Optimizer):
     Raises:
         ValueError, TypeError: for an argument outside its domain or an option that does not exist.
 
-    Source: Dozat 2016, algorithm 2.
+    Source: Dozat 2016, algorithm 2, where t / 250 stands for t in the discount.
 
     Example:
         >>> from fusednet.optimizers import Nadam
@@ -178,5 +178,5 @@ def moments(optimizer: Optimizer, beta_1: float, beta_2: float, epsilon: float) 
     return {
         "beta_1": discount(kind, "beta_1", beta_1),
         "beta_2": discount(kind, "beta_2", beta_2),
-        "epsilon": number(kind, "epsilon", epsilon),
+        "epsilon": stabilizer(kind, epsilon),
     }

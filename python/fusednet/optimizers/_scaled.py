@@ -52,7 +52,7 @@ class RMSprop(Optimizer):
         hyper = {
             "rho": number("RMSprop", "rho", rho, most=1.0),
             "momentum": number("RMSprop", "momentum", momentum, most=1.0),
-            "epsilon": number("RMSprop", "epsilon", epsilon),
+            "epsilon": stabilizer("RMSprop", epsilon),
             "centered": bool(centered),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
@@ -97,7 +97,7 @@ class Adagrad(Optimizer):
     ) -> None:
         hyper = {
             "initial_accumulator_value": number("Adagrad", "initial_accumulator_value", initial_accumulator_value),
-            "epsilon": number("Adagrad", "epsilon", epsilon),
+            "epsilon": stabilizer("Adagrad", epsilon),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
 
@@ -140,7 +140,7 @@ class Adadelta(Optimizer):
     ) -> None:
         hyper = {
             "rho": number("Adadelta", "rho", rho, most=1.0),
-            "epsilon": number("Adadelta", "epsilon", epsilon),
+            "epsilon": stabilizer("Adadelta", epsilon),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
 
