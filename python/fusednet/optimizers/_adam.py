@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fusednet.optimizers._base import Optimizer, Options, discount, number
+from fusednet.optimizers._base import Optimizer, Options, discount, number, stabilizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
