@@ -75,9 +75,10 @@ bool Plan<T>::finite_gradients(Result& result) const {
     const bool clip = result.norm > spec.global_clip_norm;
     // squares of the gradient and steps along it stay far from the type's largest number
     const double largest = double(std::numeric_limits<T>::max());
-    const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(current_learning_rate(), 1.0));
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
+        const double rate = std::fmax(current_learning_rate() * t->learning_rate, 1.0);
+        const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / rate);
         if (clip) *t->scale = spec.global_clip_norm / result.norm;
         const double norm = norm_of(*t);
         if (spec_.has_optimizer && std::fmin(norm * *t->scale, spec.clip_value) > limit) return refuse(*t, norm);
