@@ -242,3 +242,20 @@ def test_losses_with_parameters_smoothing_and_weights(name, from_logits):
             r = plan.train(x, y, None, 0, 14, 14, 1e9, weights)
             assert r["loss"] == pytest.approx(network.train_step(x, y, weights), rel=1e-9)
         assert_same(plan, network)
+
+
+@pytest.mark.parametrize("name", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+def test_an_order_moves_rows_targets_and_weights_together(name):
+    spec = {"name": name, "from_logits": True, "reduction": "sum_over_batch_size", "label_smoothing": 0.1}
+    config = plans.config([dense("d", 7, TANH), dense("e", 5)], 8, 70, loss=spec, optimizer=optimizer(*ADAM))
+    x, labels = plans.data(150, 8, 5)
+    y, weights = labels if name.startswith("sparse") else oracle.one_hot(labels, 5), np.linspace(0, 2, 150)
+    order = np.random.default_rng(0).permutation(150)[:140]
+    (shuffled, _), (sorted_, _) = pair(config), pair(config)
+    results = [
+        shuffled.train(x, y, order, 0, 140, 70, 1e9, weights),
+        sorted_.train(x[order], y[order], None, 0, 140, 70, 1e9, weights[order]),
+    ]
+    assert results[0]["loss"] == results[1]["loss"]
+    for key, value in plans.state(shuffled).items():
+        np.testing.assert_array_equal(value, sorted_.get(key), err_msg=key)
