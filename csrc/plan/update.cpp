@@ -1,6 +1,5 @@
 // The end of a step: gradients measured and clipped, parameters, averages and statistics updated. Nothing changes
 // before all of them have been found fit.
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -76,16 +75,15 @@ bool Plan<T>::finite_gradients(Result& result) const {
     const bool clip = result.norm > spec.global_clip_norm;
     // squares of the gradient and steps along it stay far from the type's largest number
     const double largest = double(std::numeric_limits<T>::max());
-    const double rate = current_learning_rate() * *std::max_element(rates_.begin(), rates_.end());
-    const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(rate, 1.0));
-    const bool decay_fits = rate * spec.weight_decay < std::sqrt(largest);
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
+        const double rate = current_learning_rate() * rates_[size_t(t->rate)];
+        const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(rate, 1.0));
+        const double decay = t->decays ? rate * spec.weight_decay : 0.0;
         if (clip) *t->scale = spec.global_clip_norm / result.norm;
         const double norm = norm_of(*t);
-        if (spec_.has_optimizer &&
-            (std::fmin(norm * *t->scale, spec.clip_value) > limit || !(rate <= largest) || (t->decays && !decay_fits)))
-            return refuse(*t, norm);
+        const bool fits = std::fmin(norm * *t->scale, spec.clip_value) <= limit && rate <= largest;
+        if (spec_.has_optimizer && !(fits && decay < std::sqrt(largest))) return refuse(*t, norm);
     }
     return true;
 }

@@ -52,6 +52,11 @@ class Residual(Layer):
     ) -> None:
         owner = self._owner(options)
         inner = _checked(owner, layers, options.get("name"))
+        if options.get("learning_rate_multiplier", 1.0) != 1.0:
+            raise ValueError(
+                f"[{owner}] learning_rate_multiplier expects 1, got "
+                f"{options['learning_rate_multiplier']!r}: give it to the layers inside"
+            )
         if not options.get("trainable", True):
             inner = tuple(layer.with_trainable(False) for layer in inner)
         if options.get("input_shape") is None:
