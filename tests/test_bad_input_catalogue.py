@@ -73,6 +73,7 @@ BAD = {
     "boundaries": lambda: schedules.PiecewiseConstantDecay([5, 3], [0.1, 0.2, 0.3]),
     "values": lambda: schedules.PiecewiseConstantDecay([3, 5], [0.1, 0.2]),
     "steps": lambda: schedules.ExponentialDecay(0.1, 0, 0.9),
+    "multiplier of a block": lambda: Residual([Dense(3)], learning_rate_multiplier=2.0),
     "multiplier": lambda: Dense(3, learning_rate_multiplier=-1.0),
     "accumulation": lambda: SGD(0.1, gradient_accumulation_steps=1),
     "average": lambda: SGD(0.1, use_ema=True, ema_momentum=1.5),
@@ -157,6 +158,12 @@ def test_a_refused_compile_leaves_the_model_compiled_as_it_was(model):
             model.compile("sgd", "mse")
         model.pop()
     assert (model.loss, model.optimizer) == (loss, rule)
+
+
+def test_a_multiplier_that_would_overflow_the_weights_is_refused():
+    model = build(Dense(3, learning_rate_multiplier=1e38, name="d"), loss="mse", optimizer=SGD(1.0))
+    with unchanged(model), pytest.raises(fusednet.NonFiniteError, match="too large for an update, in 'd/kernel'"):
+        model.fit(X, 10 * X[:, :3], batch_size=40, verbose=0)
 
 
 # --- layers inside of residual blocks --------------------------------------------------------------------------------

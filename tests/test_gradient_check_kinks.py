@@ -50,8 +50,8 @@ def test_activations_on_their_bend(name, place):
         report = report_of([Activation(name, name="a"), top], x)
     elif place == "batch":
         norm = BatchNormalization(name="b", trainable=False, center=False, scale=False)
-        ones = {"b/moving_mean": np.zeros(4), "b/moving_variance": np.full(4, 1 - 1e-3)}
-        report = report_of([norm, Activation(name, name="a"), top], x, change=ones)
+        moved = {"b/moving_mean": np.full(4, 0.25), "b/moving_variance": np.full(4, 1 - 1e-3)}
+        report = report_of([norm, Activation(name, name="a"), top], x + 0.25, change=moved)
     else:
         report = report_of([Residual([Dense(4, name="d"), Activation(name, name="a")]), top], x, change=eye)
     assert report, str(report)

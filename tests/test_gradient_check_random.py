@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
+import fusednet
 from fusednet import layers, regularizers
 from fusednet.layers import BatchNormalization, Dense, LayerNormalization, noise
 from gradients import ACTIVATIONS, KINDS, checked, parametrised
@@ -91,7 +92,10 @@ LOSSES = [loss for kind in KINDS for loss in parametrised(kind)]
 
 @given(stacks(), st.sampled_from(LOSSES), maybe, st.integers(2, 12), st.integers(0, 9))
 def test_random_models(stack, loss, weights, rows, seed):
-    report = checked(stack, loss, rows=rows, weights=weights, seed=seed, max_elements=12)
+    try:
+        report = checked(stack, loss, rows=rows, weights=weights, seed=seed, max_elements=12)
+    except fusednet.NonFiniteError:
+        reject()  # the exponential of exponentials
     assert not report.failures, str(report)
 
 

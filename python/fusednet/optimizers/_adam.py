@@ -19,7 +19,7 @@ class Adam(Optimizer):
     Args:
         learning_rate: size of a step.
         beta_1, beta_2: discounts of the moving averages, in [0, 1).
-        epsilon: positive, at least 1.2e-38.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         amsgrad: divide by the largest root mean square so far.
         weight_decay, options: see `Optimizer`.
 
@@ -100,7 +100,7 @@ class Nadam(Optimizer):
     Args:
         learning_rate: size of a step.
         beta_1, beta_2: discounts, in [0, 1).
-        epsilon: positive, at least 1.2e-38.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
@@ -141,7 +141,7 @@ class Adamax(Optimizer):
     Args:
         learning_rate: size of a step.
         beta_1, beta_2: discounts, in [0, 1).
-        epsilon: positive, at least 1.2e-38.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:

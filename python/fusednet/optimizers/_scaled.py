@@ -19,7 +19,7 @@ class RMSprop(Optimizer):
         learning_rate: size of a step.
         rho: discount of the moving averages, in [0, 1].
         momentum: in [0, 1]; 0 is without.
-        epsilon: positive, at least 1.2e-38.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         centered: divide by the standard deviation.
         weight_decay, options: see `Optimizer`.
 
@@ -70,7 +70,7 @@ class Adagrad(Optimizer):
     Args:
         learning_rate: size of a step; the paper's experiments want larger ones, up to 1.
         initial_accumulator_value: of a, at least 0.
-        epsilon: positive, at least 1.2e-38.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
@@ -113,7 +113,7 @@ class Adadelta(Optimizer):
     Args:
         learning_rate: size of a step; 1 is the paper's method.
         rho: discount of the moving averages, in [0, 1].
-        epsilon: positive, at least 1.2e-38.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
