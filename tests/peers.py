@@ -1,7 +1,7 @@
 """Agreement with Keras and PyTorch: what the test_peers_* files share, and the table that they fill.
 
-`python tests/peers.py` runs them and prints how far apart we are; `--write` puts that into docs/agreement.md. Needs the
-extra `peers`. Keras runs on JAX; all is float64 unless a subject says otherwise.
+`python tests/peers.py` runs them and prints how far apart we are; `--write` puts that into docs/agreement.md. It needs
+the extra `peers`; without it these tests are skipped. Keras runs on JAX; all is float64 unless a subject says so.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,92 +19,13 @@ import numpy as np
 import pytest
 
 import fusednet
+from peers_conventions import CONVENTIONS
 
+PEERS = ("Keras", "PyTorch")
 TOLERANCE = 1e-10
 STEPS = 10
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "agreement.md"
-
-# Where a peer means something else by the same name: what, and what the test does about it. A subject of the table
-# refers to its row by the key.
-CONVENTIONS: dict[str, tuple[str, str, str]] = {
-    "adapt": ("Keras", "`Normalization.adapt` takes its statistics in float32.", "Tolerance 3e-7."),
-    "accuracy": (
-        "Keras",
-        "The class `Accuracy` asks for equal values.",
-        'Keras gets the class that `"accuracy"` stands for in `compile`.',
-    ),
-    "hinge": (
-        "Keras",
-        "0 becomes -1 where a whole batch is of 0 and 1; here every 0 does.",
-        "Targets are of one kind, 0 and 1 or -1 and 1.",
-    ),
-    "saturated": (
-        "Keras",
-        "Probabilities are clipped to 1e-7 behind a softmax or sigmoid layer too, where ours are those of the logits.",
-        "Keras gets the logits.",
-    ),
-    "smoothing": ("Keras", "No label smoothing for integer labels.", "Keras gets one-hot rows."),
-    "updates": (
-        "Keras",
-        "Under gradient accumulation schedules count batches; ours count updates.",
-        "Keras gets a schedule of the number of updates.",
-    ),
-    "average": (
-        "Keras",
-        "Under gradient accumulation the average of the weights moves with each batch; ours with each update.",
-        "Keras gets the batches of an update joined.",
-    ),
-    "statistics": (
-        "PyTorch",
-        "BatchNormalization's momentum is 1 minus ours; its moving variance is unbiased, divided by n - 1.",
-        "1 - momentum; the moving variance is multiplied by (n - 1) / n where batches have entered it.",
-    ),
-    "softplus": ("PyTorch", "Softplus is x itself above a threshold of 20.", "threshold = 100."),
-    "features": (
-        "PyTorch",
-        'The reduction "sum" is over samples and features; ours is over samples of the mean over features.',
-        "PyTorch's sum is divided by the number of outputs.",
-    ),
-    "class weights": (
-        "PyTorch",
-        "The mean over weighted classes divides by the sum of weights; ours by the number of rows, as Keras's.",
-        "PyTorch's sum is divided by the number of rows.",
-    ),
-    "velocity": (
-        "PyTorch",
-        "The learning rate multiplies the velocity; in ours it is inside, v = momentum * v - rate * g.",
-        "The same while the rate is constant; with a schedule ours is held against its formula.",
-    ),
-    "epsilon, RMSprop": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0."),
-    "epsilon, Adagrad": ("PyTorch", "Epsilon is outside of the root, ours inside.", "epsilon = 0."),
-    "epsilon, Adam": (
-        "PyTorch",
-        'Epsilon is added to the corrected root, ours to the root as it is ("epsilon hat" of the paper).',
-        "epsilon = 0; 1e-7 in float32.",
-    ),
-    "epsilon, Adamax": ("PyTorch", "Epsilon is added to the gradient's magnitude, ours to the norm.", "epsilon = 0."),
-    "Nadam": (
-        "PyTorch",
-        "The momentum's discount changes with 0.96**(0.004 t), ours with 0.96**t, as in the paper.",
-        "momentum_decay = 1.",
-    ),
-    "clipping": (
-        "PyTorch",
-        "A norm is scaled by limit / (norm + 1e-6), ours by limit / norm.",
-        "PyTorch's limit is multiplied by (norm + 1e-6) / norm.",
-    ),
-    "weight decay": (
-        "PyTorch",
-        "`weight_decay` of all but AdamW is a penalty of weight_decay / 2 * sum(w**2); ours is always decoupled.",
-        "Ours gets regularizers.L2(weight_decay / 2).",
-    ),
-    "milestones": (
-        "PyTorch",
-        "A milestone is the first step of the new rate; Keras's and our boundary the last of the old.",
-        "Milestones are boundaries + 1.",
-    ),
-}
 
 
 class Result(NamedTuple):
@@ -111,6 +34,7 @@ class Result(NamedTuple):
     difference: float
     tolerance: float
     convention: str
+    count: int
 
 
 RESULTS: dict[tuple[str, str], Result] = {}
@@ -172,12 +96,14 @@ def agree(subject: str, peer: str, got: Any, want: Any, *, tolerance: float = TO
         peer: "Keras" or "PyTorch".
         got, want: ours and the peer's, arrays or lists of them.
         tolerance: relative, see `difference`.
-        convention: key of `CONVENTIONS`, where the test maps one meaning to the other.
+        convention: keys of `CONVENTIONS` between semicolons, where the test maps one meaning to the other.
     """
-    assert not convention or CONVENTIONS[convention][0] == peer
+    assert all(CONVENTIONS[key][0] == peer for key in filter(None, convention.split("; ")))
     found = difference(got, want)
-    old = RESULTS.get((subject, peer), Result(0.0, tolerance, convention))
-    RESULTS[subject, peer] = Result(max(found, old.difference), tolerance, convention or old.convention)
+    old = RESULTS.get((subject, peer), Result(0.0, tolerance, convention, 0))
+    RESULTS[subject, peer] = Result(
+        max(found, old.difference), tolerance, convention or old.convention, old.count + len(arrays(want))
+    )
     assert found <= tolerance, f"{subject}: {found:.3g} from {peer}, expected at most {tolerance:g}"
 
 
@@ -266,3 +192,85 @@ class Ours:
 def batches(make: Callable[[int], tuple[np.ndarray, ...]], steps: int = STEPS) -> list[tuple[np.ndarray, ...]]:
     """Batches of other values each."""
     return [make(100 + 10 * i) for i in range(steps)]
+
+
+def versions() -> str:
+    found = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "keras", "jax", "torch")]
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"fusednet {fusednet.__version__}, Python {python}, {', '.join(found)}"
+
+
+def base(subject: str) -> str:
+    """What several subjects are variants of: "Adam, clipnorm: 10 steps" is "Adam"."""
+    return re.split(r"[:,(]| after | under ", subject)[0].strip()
+
+
+def table() -> list[str]:
+    """A line for each base subject: the worst difference and the number of comparisons with each peer."""
+    lines = [f"| subject | {' | '.join(PEERS)} | held to | convention |", "| --- " * (len(PEERS) + 3) + "|"]
+    for name in dict.fromkeys(base(subject) for subject, _ in RESULTS):
+        found = {key: result for key, result in RESULTS.items() if base(key[0]) == name}
+        cells = [name]
+        for peer in PEERS:
+            mine = [result for (_, of), result in found.items() if of == peer]
+            worst = max((result.difference for result in mine), default=0.0)
+            cells.append(f"{worst:.0e} ({sum(result.count for result in mine)})" if mine else "–")
+        cells.append(", ".join(dict.fromkeys(f"{result.tolerance:g}" for result in found.values())))
+        keys = [key for result in found.values() for key in result.convention.split("; ") if key]
+        lines.append("| " + " | ".join([*cells, "; ".join(dict.fromkeys(keys))]) + " |")
+    return lines
+
+
+def page() -> str:
+    """docs/agreement.md."""
+    conventions = [f"| {key} | {' | '.join(row)} |" for key, row in CONVENTIONS.items()]
+    missing = [f"| {subject} | {peer} | {why} |" for (subject, peer), why in ABSENT.items()]
+    return "\n".join(
+        [
+            "# Agreement with Keras and PyTorch",
+            "",
+            "Keras (on JAX) and PyTorch get our weights and our batches. Outputs, gradients, and what ten steps of",
+            "training make of losses, weights and moving averages are compared. A difference is the largest of an",
+            "array, divided by the largest value that the array has in the peer. All is float64 unless the subject",
+            "says float32. Written by `python tests/peers.py --write` with",
+            f"{versions()}.",
+            "",
+            "Where a peer means something else by a name, the tests map the one meaning to the other:",
+            "",
+            "| convention | peer | what differs | what the test does |",
+            "| --- | --- | --- | --- |",
+            *conventions,
+            "",
+            "The worst difference of each subject and, in brackets, the number of arrays compared. Of drawn values",
+            "(initializers) the standard deviation, the least and the largest of 120,000 are compared. Keras rounds",
+            "results of many float64 operations to float32 on JAX; the tests take that off.",
+            "",
+            *table(),
+            "",
+            "Not compared:",
+            "",
+            "| subject | peer | why |",
+            "| --- | --- | --- |",
+            *missing,
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    """Runs the comparisons with PyTorch and Keras, prints the table, and with --write makes the page of it."""
+    import peers  # the module that the tests know, where this file is run as a program
+
+    code = pytest.main(["-q", *sorted(str(path) for path in HERE.glob("test_peers_*.py"))])
+    print("\n".join([peers.versions(), *peers.table()]))
+    unheard = [peer for peer in PEERS if not any(of == peer for _, of in peers.RESULTS)]
+    if unheard:
+        print(f"not compared with {' and '.join(unheard)}: see what was skipped above", file=sys.stderr)
+        return 1
+    if code == 0 and "--write" in sys.argv[1:]:
+        PAGE.write_text(peers.page(), encoding="utf-8")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -103,6 +104,14 @@ def test_figures(report):
         assert (figures.ulp is None) == (figures.ulp_backward is None) == row["row"] == (figures.float32 is not None)
 
 
+@pytest.mark.parametrize("row", catalogue.rows("loss"), ids=lambda row: row.name)
+def test_losses_are_checked_by_themselves(row):
+    """Behind an activation that it contains, a loss would leave its place to another row."""
+    model = _figures._loss(row)
+    assert "loss with its activation" not in str(model.plan)
+    assert catalogue.loss_row(model.loss.name) == row.name or model.loss.from_logits
+
+
 def test_limits():
     assert Figures().passes("softplus")
     assert Figures(1e-8, 0.9, 1.9).passes("softplus")
@@ -188,3 +197,5 @@ def test_the_page_is_up_to_date(capsys):
     assert written == capsys.readouterr().out, "run: fusednet catalogue --markdown > docs/catalogue.md"
     for row in catalogue.rows():
         assert f"| `{row.name}` |" in written
+    plain = re.sub(r"`[^`]*`", "", written)  # outside of code, stars would be emphasis
+    assert not re.findall(r"(?<!\\)\*", plain)

@@ -185,15 +185,16 @@ def test_every_noise_of_the_catalogue_is_a_layer(row):
 
 
 def test_names_and_domains_of_noises():
-    made = noise.make(
-        {"name": "gaussian_noise", "params": [("stddev", 1.0)], "formula": "x + stddev * z", "source": ""}
-    )
+    row = {"name": "gaussian_noise", "params": [("stddev", 1.0)], "formula": "x + stddev * z", "source": "Gauss 1809"}
+    made = noise.make(row)
     assert made.__name__ == "GaussianNoise"
     assert made(3.0).native((2,))["noise"] == {"name": "gaussian_noise", "params": [3.0]}
     assert "x + stddev * z" in made.__doc__
+    assert "Source: Gauss 1809.\n" in made.__doc__
     with pytest.raises(ValueError, match=r"\[GaussianNoise 'g'\] stddev expects a finite number of at least 0, got -1"):
         made(-1.0, name="g")
     two = noise.make({"name": "two_sides", "params": [("rate", 0.5), ("level", 0.0)], "formula": "x", "source": ""})
+    assert "Source" not in two.__doc__
     assert two(0.5, level=-2).native((2,))["noise"]["params"] == [0.5, -2.0]
     with pytest.raises(TypeError, match=r"\[TwoSides\] got rate twice"):
         two(0.5, 1.0, rate=0.5)

@@ -165,7 +165,7 @@ REGULARIZERS = {
     "L1": lambda k: k.regularizers.L1(0.02),
     "L2": lambda k: k.regularizers.L2(0.03),
     "L1L2": lambda k: k.regularizers.L1L2(0.01, 0.02),
-    "l2 by name": lambda k: "l2",
+    "L2, by name": lambda k: "l2",
 }
 PLACES = {
     "kernel_regularizer": lambda k, r: [k.layers.Dense(6, "tanh", kernel_regularizer=r), *head(k)],
@@ -250,3 +250,14 @@ def test_initializers(name):
 def test_every_initializer_is_compared():
     kinds = set(vars(fusednet.initializers)["_CLASSES"])
     assert kinds == {*DRAWN, *EXACT, "Orthogonal"}
+
+
+def test_what_keras_does_not_have():
+    """So that no layer is left out without a word; those of activations are compared as functions."""
+    ours = set(fusednet.layers.CLASSES) - set(vars(fusednet._activation_layers)["CLASSES"])
+    theirs = {kind for kind in ours if hasattr(keras.layers, kind)}
+    compared = "Dense BatchNormalization LayerNormalization Normalization MaxPooling2D Flatten Reshape Activation"
+    noises = {"".join(part.capitalize() for part in row["name"].split("_")) for row in _native.noise_rows()}
+    assert theirs == {*compared.split(), *noises, "InputLayer"}
+    for kind in sorted(ours - theirs):
+        peers.absent(kind, PEER, "Keras has none")

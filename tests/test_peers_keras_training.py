@@ -123,7 +123,7 @@ SCHEDULES = {
 
 def test_every_schedule_is_compared():
     kinds = set(vars(fusednet.optimizers.schedules)["_CLASSES"])
-    peers.absent("OneCycle", PEER, "Keras has none; compared with PyTorch's")
+    peers.absent("OneCycle", PEER, "Keras has none")
     assert {type(make(fusednet.optimizers.schedules)).__name__ for make in SCHEDULES.values()} == kinds - {"OneCycle"}
 
 
@@ -188,7 +188,7 @@ def test_schedules_count_updates():
         rate = schedule if k is fusednet else EveryUpdate(schedule, 3)
         return k.optimizers.SGD(rate, momentum=0.9, gradient_accumulation_steps=3)
 
-    run("schedule under accumulation", make, convention="updates", conditions=True)
+    run("gradient accumulation, schedule", make, convention="updates", conditions=True)
 
 
 def test_averages_count_updates():
@@ -203,7 +203,7 @@ def test_averages_count_updates():
     joined = [tuple(np.concatenate(pair) for pair in zip(*parts[i : i + 2], strict=True)) for i in range(0, 10, 2)]
     ours.steps(parts)
     theirs.steps(joined)
-    peers.agree("average under accumulation", PEER, ours.weights(), theirs.weights(), convention="average")
+    peers.agree("gradient accumulation, average", PEER, ours.weights(), theirs.weights(), convention="average")
     ours.moved()
 
 

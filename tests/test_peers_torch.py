@@ -74,7 +74,7 @@ IMAGES = {
     ),
 }
 ABSENT = {
-    "FractionalMaxPooling2D": "its regions have one size and its steps another sequence",
+    "FractionalMaxPooling2D": "its regions have one size, and other steps between them",
     "DropConnect": "PyTorch has none",
     "Whitening": "PyTorch has none",
 }

@@ -193,7 +193,7 @@ STACKS = {
     "both sides": ([BatchNormalization(), Dense(5), BatchNormalization(), Dense(4, "relu")], 0),
     "behind a function": ([Dense(5, "relu"), BatchNormalization(), Dense(4)], 0),
     "nowhere": ([Activation("tanh"), BatchNormalization(), Activation("tanh")], 1),
-    "not into a layer that drops": ([BatchNormalization(), layers.DropConnect(5, 0.5)], 1),
+    "into a layer that drops": ([BatchNormalization(), layers.DropConnect(5, 0.5)], 0),
     "inside": ([Residual([BatchNormalization(), Dense(5), BatchNormalization(), Activation("elu"), Dense(6)], 0.5)], 0),
     "not into several pieces": ([layers.Maxout(5, 2), BatchNormalization()], 1),
     "alone inside": ([Residual([BatchNormalization()]), Dense(5)], 1),

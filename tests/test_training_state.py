@@ -172,7 +172,11 @@ def test_averages_and_when_they_become_the_weights(every, momentum):
         model.train_on_batch(X[part], Y[part])
         plain.train_on_batch(X[part], Y[part])
         look(model)
-    model.fit(X, Y, epochs=0, verbose=0)  # the end of training
+    trained = values(model)
+    model.fit(X, Y, epochs=0, verbose=0)  # has not trained
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, trained[name])
+    model._engine.use_averages()  # as at the end of training
     for name, value in values(model).items():
         np.testing.assert_allclose(value, averages[name], rtol=1e-12, err_msg=name)
 

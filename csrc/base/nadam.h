@@ -17,7 +17,7 @@ struct NadamProducts {
         }
     }
     [[gnu::always_inline]] constexpr double at(double t) const noexcept {
-        return value[t < count ? static_cast<int>(t) : count - 1];
+        return value[t < 0 ? 0 : t < count ? static_cast<int>(t) : count - 1];
     }
 };
 constexpr NadamProducts nadam_products;

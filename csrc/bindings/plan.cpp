@@ -131,6 +131,12 @@ py::dict result_dict(const Result& r) {
     return d;
 }
 
+int64_t counter(const char* name, int64_t value) {
+    if (value < 0 || value >= int64_t(1) << 44)
+        Argument{"Plan", name}.bad_value("0 to 2^44 - 1", std::to_string(value));
+    return value;
+}
+
 // Has Ctrl-C, or another signal whose handler raises, come in? Only Python's main thread hears of it.
 bool signalled() {
     const py::gil_scoped_acquire acquire;
@@ -308,13 +314,13 @@ void register_plan(py::module_& m) {
         .def_property_readonly("nbytes", [](const PyPlan& p) { return p.plan().nbytes(); })
         .def_property(
             "step", [](const PyPlan& p) { return p.plan().step; },
-            [](PyPlan& p, int64_t value) { p.plan().step = value; })
+            [](PyPlan& p, int64_t value) { p.plan().step = counter("step", value); })
         .def_property(
             "passes", [](const PyPlan& p) { return p.plan().passes; },
-            [](PyPlan& p, int64_t value) { p.plan().passes = value; })
+            [](PyPlan& p, int64_t value) { p.plan().passes = counter("passes", value); })
         .def_property(
             "pending", [](const PyPlan& p) { return p.plan().pending; },
-            [](PyPlan& p, int64_t value) { p.plan().pending = value; })
+            [](PyPlan& p, int64_t value) { p.plan().pending = counter("pending", value); })
         .def_property(
             "learning_rate", [](const PyPlan& p) { return p.plan().current_learning_rate(); },
             [](PyPlan& p, double value) { p.plan().learning_rate = value; })

@@ -85,6 +85,8 @@ PoolSpec pool_spec(const py::dict& d, const std::string& layer) {
     spec.height = size_of(d, "height", layer);
     spec.width = size_of(d, "width", layer);
     spec.channels = size_of(d, "channels", layer);
+    if (spec.height * spec.width >= Index(1) << 31 || spec.height * spec.width * spec.channels >= Index(1) << 31)
+        Argument{"Plan", "pool"}.bad_value("fewer than 2^31 values in layer '" + layer + "'", "more");
     spec.fractional = d.contains("fractional");
     if (spec.fractional) {
         const auto f = d["fractional"].cast<py::dict>();
@@ -198,6 +200,9 @@ LossSpec loss_spec(const py::dict& d) {
     const std::string sparse = "sparse_", categorical = "categorical_crossentropy";
     spec.labels = name.rfind(sparse, 0) == 0;
     if (spec.labels) name = name.substr(sparse.size());
+    if (spec.labels && name != categorical)
+        Argument{"Plan", "loss"}.bad_value("integer labels for " + sparse + categorical + " only",
+                                           "'" + sparse + name + "'");
     if (name == categorical) name = "crossentropy";
     spec.kind = row_of<Loss>("Plan", "loss", loss_names, name);
     spec.params = params_of(d);

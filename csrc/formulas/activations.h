@@ -23,7 +23,10 @@ struct Sigmoid {
     static constexpr bool reads_saved = true;
     explicit Sigmoid(const Params&) {}
     V value(V x) const { return vsigmoid(x); }
-    V derivative(V y) const { return y * (V(1) - y); }
+    V derivative(V y) const {
+        const V rest = V(1) - y, lost = (V(1) - rest) - y;  // 1 - y = rest + lost
+        return fma(y, rest, y * lost);
+    }
 };
 
 template <class V>
@@ -33,7 +36,12 @@ struct Tanh {
     static constexpr bool reads_saved = true;
     explicit Tanh(const Params&) {}
     V value(V x) const { return vtanh(x); }
-    V derivative(V y) const { return (V(1) - y) * (V(1) + y); }  // 1 - y*y loses digits where |y| is near 1
+    V derivative(V y) const {
+        // (1 - |y|) (1 + |y|), each factor with what its rounding has lost: 1 - y * y has no digits left near |y| = 1
+        const V size = abs(y), below = V(1) - size, above = V(1) + size;
+        const V lost_below = (V(1) - below) - size, lost_above = size - (above - V(1));
+        return fma(below, above, fma(below, lost_above, above * lost_below));
+    }
 };
 
 template <class V>

@@ -105,7 +105,6 @@ Tensor<T>* Plan<T>::add_tensor(const LayerSpec& layer, const char* role, Index r
                .cols = cols,
                .vector = vector,
                .trainable = trains && layer.trainable,
-               .learning_rate = layer.learning_rate,
                .rules = rules == layer.roles.end() ? RoleSpec{} : rules->second,
                .value = arena_.template matrix<T>(rows, cols, Use::parameters),
                .gradient = {},
@@ -150,7 +149,8 @@ Tensor<T>* Plan<T>::add_tensor(const LayerSpec& layer, const char* role, Index r
 // A step joins the stage before it where it needs only what its own task wrote there.
 template <class T>
 void Plan<T>::append(Stages& stages, std::unique_ptr<Step<T>> step) {
-    const bool follows = !stages.empty() && step->local && stages.back().steps.back()->split == step->split &&
+    const bool follows = !stages.empty() && !stages.back().closed && step->local &&
+                         stages.back().steps.back()->split == step->split &&
                          stages.back().steps.back()->cols == step->cols;
     if (!follows) stages.emplace_back();
     stages.back().steps.push_back(std::move(step));
@@ -226,6 +226,7 @@ void Plan<T>::compile() {
     input_ = {spec_.features, add_matrix(spec_.features), {}};
     if (spec_.input_gradient) input_.gradient = add_matrix(spec_.features);
     append<GatherRows<T>>(forward_, table_, input_);
+    forward_.back().closed = true;  // differences put values where the gather has put them
     watches_.push_back({"input", input_});
 
     std::vector<Block> blocks = group(spec_.layers);

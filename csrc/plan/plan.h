@@ -109,6 +109,7 @@ constexpr double worth_sharing = 200e3;
 template <class T>
 struct Stage {
     std::vector<std::unique_ptr<Step<T>>> steps;
+    bool closed = false;  // no other step joins
 };
 
 // What a step of the optimizer needs to know, in one place: a device would hold it.
@@ -228,6 +229,7 @@ private:
     void update_chunk(const UpdateChunk& chunk) noexcept;
     void constrain() noexcept;
     void keep_gradients() noexcept;
+    void forget_gradients() noexcept;
     void move_averages(const Batch& batch) noexcept;
     bool ends_accumulation() const noexcept { return pending + 1 >= spec_.optimizer.accumulate; }
     bool finite_loss(const Batch& batch, Result& result) const;

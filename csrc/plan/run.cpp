@@ -182,10 +182,12 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result
     if (!finite_loss(batch, result)) return false;
     if (!run(backward_, batch, interrupt)) return stop();
     if (!finite_gradients(result) || !finite_statistics(batch, result)) return false;
-    if (ends_accumulation())
+    if (ends_accumulation()) {
         update();
-    else
+        forget_gradients();
+    } else {
         keep_gradients();
+    }
     move_averages(batch);
     ++passes;
     return true;
@@ -334,10 +336,12 @@ Result Plan<T>::apply_gradients() {
     const bool ends = ends_accumulation();
     measure_gradients(spec_.optimizer.accumulate > 1 && ends ? 1.0 / double(spec_.optimizer.accumulate) : 0.0);
     if (!finite_gradients(result)) return result;
-    if (ends)
+    if (ends) {
         update();
-    else
+        forget_gradients();
+    } else {
         keep_gradients();
+    }
     ++passes;
     return result;
 }

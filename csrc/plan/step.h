@@ -61,7 +61,6 @@ struct Tensor {
     const char* role;
     Index rows, cols;
     bool vector, trainable;
-    double learning_rate;
     RoleSpec rules;
     View<T> value, gradient;
     T* slot[max_slots];
@@ -87,7 +86,7 @@ struct Value {
     View<T> data, gradient;
 };
 
-enum class Split { rows, columns, chunks };
+enum class Split { rows, columns };
 
 template <class T>
 class Step {

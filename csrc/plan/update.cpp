@@ -77,11 +77,13 @@ bool Plan<T>::finite_gradients(Result& result) const {
     const double largest = double(std::numeric_limits<T>::max());
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
-        const double rate = std::fmax(current_learning_rate() * t->learning_rate, 1.0);
-        const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / rate);
+        const double rate = current_learning_rate() * rates_[size_t(t->rate)];
+        const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(rate, 1.0));
+        const double decay = t->decays ? rate * spec.weight_decay : 0.0;
         if (clip) *t->scale = spec.global_clip_norm / result.norm;
         const double norm = norm_of(*t);
-        if (spec_.has_optimizer && std::fmin(norm * *t->scale, spec.clip_value) > limit) return refuse(*t, norm);
+        const bool fits = std::fmin(norm * *t->scale, spec.clip_value) <= limit && rate <= largest;
+        if (spec_.has_optimizer && !(fits && decay < std::sqrt(largest))) return refuse(*t, norm);
     }
     return true;
 }
@@ -120,7 +122,6 @@ void Plan<T>::update_chunk(const UpdateChunk& chunk) noexcept {
     table_.optimizer_update[int(spec.kind)](args);
     const size_t bytes = size_t(chunk.count) * sizeof(T);
     if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0) std::memcpy(args.w, args.average, bytes);
-    if (t.accumulator.data) std::memset(t.accumulator.data + chunk.begin, 0, bytes);
 }
 
 template <class T>
@@ -130,7 +131,6 @@ void Plan<T>::update() noexcept {
     for (size_t i = 1; i < spec.hyper.size(); ++i) hyper[i] = spec.hyper[i];
     const double rate = current_learning_rate();
     ++step;
-    pending = 0;
     for (size_t i = 0; i < rates_.size(); ++i) {
         hyper[0] = rate * rates_[i];
         formulas().optimizer_scalars[int(spec.kind)](double(step), hyper, scalars_[i].optimizer);
@@ -156,6 +156,14 @@ void Plan<T>::constrain() noexcept {
             kernel({t->rows, t->columns(i), at_column(t->value, i * t->panel()), t->rules.constraint_params});
         });
     }
+}
+
+// After the update that an accumulation ends with.
+template <class T>
+void Plan<T>::forget_gradients() noexcept {
+    pending = 0;
+    for (const auto& t : tensors_)
+        if (t->accumulator.data) std::memset(t->accumulator.data, 0, size_t(t->rows * t->accumulator.ld) * sizeof(T));
 }
 
 // A batch of an accumulation that is not its last.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fusednet import activations
 from fusednet._layer import Layer
-from fusednet.layers import BatchNormalization, Dense, Residual
+from fusednet.layers import BatchNormalization, Dense, DropConnect, Residual
 
 if TYPE_CHECKING:
     from fusednet.models import Sequential
@@ -73,12 +73,14 @@ def _fold(layers: "list[Layer] | tuple[Layer, ...]", values: dict[str, Array], a
 
 
 def _takes(layer: Layer | None) -> bool:
-    return type(layer) is Dense
+    return type(layer) in (Dense, DropConnect)
 
 
 def _affine(layer: BatchNormalization, values: dict[str, Array]) -> tuple[Array, Array]:
     """Inference as x * scale + offset, in float64."""
     mean, variance = (values[f"{layer.name}/moving_{what}"].astype(np.float64) for what in ("mean", "variance"))
+    if not (np.isfinite(mean).all() and (variance >= 0.0).all() and np.isfinite(variance).all()):
+        raise ValueError(f"{layer.label} fold_batchnorm expects finite moving statistics, variances of at least 0")
     scale = 1.0 / np.sqrt(variance + layer.epsilon)
     if layer.scale:
         scale = scale * values[f"{layer.name}/gamma"]

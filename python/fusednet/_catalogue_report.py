@@ -131,7 +131,7 @@ _TITLES = {
     "regularizer": ("Regularizers", "Of kernel, bias, gamma, beta or a layer's outputs; part of the loss."),
     "constraint": ("Constraints", "What a weight is projected on after each update; the norm is a column's."),
 }
-_WORDS = ("layer", "initializer", "metric")  # kinds whose rows are explained in words
+_WORDS = ("layer", "initializer", "metric", "regularizer")  # kinds whose rows are explained in words
 
 
 def markdown() -> str:
@@ -151,9 +151,7 @@ def markdown() -> str:
 
 def _page_cells(row: Row) -> Sequence[str]:
     params = [key if default == "" else f"{key}={default}" for key, default in row.params.items()]
-    formula = (
-        f"`{row.formula}`" if row.kind in ("activation", "noise", "loss", "schedule", "constraint") else row.formula
-    )
+    formula = row.formula.replace("*", "\\*") if row.kind in _WORDS else f"`{row.formula}`"
     return f"`{row.name}`", _code(row.python), formula, _code(params), row.source
 
 

@@ -55,6 +55,7 @@ class Engine:
         self._keep_slots = True
         self._stale = False
         self._training = threading.RLock()
+        self._building = threading.RLock()
 
     @contextlib.contextmanager
     def training(self, what: str) -> Iterator[None]:
@@ -135,9 +136,11 @@ class Engine:
         """The plan, with room for at least `batch` rows."""
         room = max(batch or _DEFAULT_BATCH if self._plan is None else batch or 1, self._plan.batch if self._plan else 1)
         if self._plan is None or self._stale or self._plan.batch < room:
-            self._plan = self._build(room)
-            self._stale, self._keep_slots = False, True
-            self._fresh.clear()
+            # another thread's training would go on in the old plan, and be lost
+            with self._building, self.training("a larger batch or a change"):
+                self._plan = self._build(room)
+                self._stale, self._keep_slots = False, True
+                self._fresh.clear()
         if self.optimizer is not None and isinstance(self.optimizer.learning_rate, float):  # else a schedule
             self._plan.learning_rate = self.optimizer.learning_rate
         return self._plan
@@ -158,6 +161,8 @@ class Engine:
             before = None if tensor.layer in self._fresh else held.get(name)
             if old is None or before is None or tuple(before["shape"]) != tensor.shape:
                 plan.set(name, self._first_values(tensor, number))
+                if f"{name}/average" in info["slots"]:
+                    plan.set(f"{name}/average", plan.get(name))
                 continue
             plan.set(name, old.get(name))
             for slot in info["slots"] if self._keep_slots else ():

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fusednet import _batchnorm, _checks, _names, _native, _seeds, _summary, _weights
 from fusednet._checks import Samples
 from fusednet._engine import Engine
 from fusednet._layer import Layer, checked_shape
-from fusednet._views import BoundLayer, Variable
+from fusednet._views import BoundLayer, Variable, Weighted
 from fusednet.layers import InputLayer
 from fusednet.losses import Loss
 
@@ -21,7 +20,7 @@ Array = NDArray[Any]
 _DTYPES = ("float32", "float64")
 
 
-class Network:
+class Network(Weighted):
     """A stack of layers with their weights; `Sequential` adds training."""
 
     def __init__(
@@ -164,32 +163,8 @@ class Network:
         self._need_built("weights")
         return [Variable(cast("Sequential", self), tensor) for tensor in self._engine.tensors()]
 
-    variables = weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The arrays that training changes by gradients."""
-        return [variable for variable in self.weights if variable.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """Moving averages, and the arrays of layers that are not trainable."""
-        return [variable for variable in self.weights if not variable.trainable]
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all arrays, layer by layer, in Keras's order."""
-        return [variable.numpy() for variable in self.weights]
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Set all arrays, in the order of `get_weights`. Raises ValueError for a wrong number or shape: none is set."""
-        names = [variable.name for variable in self.weights]
-        if len(weights) != len(names):
-            raise ValueError(f"[{self.label}] set_weights expects {len(names)} arrays, got {len(weights)}")
-        self._write(dict(zip(names, weights, strict=True)))
-
-    def count_params(self) -> int:
-        """Number of values in all arrays."""
-        return sum(int(np.prod(variable.shape)) for variable in self.weights)
+    def _setter(self) -> str:
+        return f"[{self.label}] set_weights"
 
     def recalibrate_batchnorm(self, x: ArrayLike, *, check_finite: bool = True) -> None:
         """Set the moving statistics of every BatchNormalization to the exact ones of a data set.

@@ -37,6 +37,7 @@ class Meter:
 
     def __init__(self, model: "Sequential") -> None:
         assert model.loss is not None
+        self._label = model.label
         self._metrics = model._engine.metrics
         self._outputs = model._engine.plan().outputs
         self._sums = [np.zeros(0) for _ in self._metrics]
@@ -47,6 +48,8 @@ class Meter:
     def add(self, result: dict[str, Any]) -> None:
         self._loss += result[self._key] + result["penalty"]
         self._samples += result["samples"]
+        if result["steps"] and len(result["metrics"]) != len(self._sums):
+            raise RuntimeError(f"[{self._label}] compile expects a model that is not training: its metrics changed")
         for i, sums in enumerate(result["metrics"]):
             self._sums[i] = sums + self._sums[i] if self._sums[i].size else np.array(sums)
 
@@ -185,7 +188,8 @@ def fit(
                 callback.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
-        engine.use_averages()
+        if epochs:
+            engine.use_averages()
         for callback in callbacks:
             callback.on_train_end(logs)
 

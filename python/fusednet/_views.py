@@ -1,6 +1,6 @@
 """Layers and arrays as seen through a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +40,54 @@ class Variable:
         return f"<Variable name={self.name} shape={self.shape} dtype={self.dtype} trainable={self.trainable}>"
 
 
-class BoundLayer:
+class Weighted:
+    """What has arrays: a model, and each of its layers."""
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All arrays, in the order of `get_weights`."""
+        raise NotImplementedError
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The arrays that training changes by gradients."""
+        return [variable for variable in self.weights if variable.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Moving averages, and the arrays of layers that are not trainable."""
+        return [variable for variable in self.weights if not variable.trainable]
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all arrays in Keras's order: kernel, bias; or gamma, beta, moving mean, moving variance."""
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all arrays, in the order of `get_weights`. Raises ValueError for a wrong number or shape: none is set."""
+        names = [variable.name for variable in self.weights]
+        if len(weights) != len(names):
+            raise ValueError(f"{self._setter()} expects {len(names)} arrays, got {len(weights)}")
+        self._write(dict(zip(names, weights, strict=True)))
+
+    def count_params(self) -> int:
+        """Number of values in all arrays."""
+        return sum(int(np.prod(variable.shape)) for variable in self.weights)
+
+    def _setter(self) -> str:
+        """How errors call what sets the arrays."""
+        raise NotImplementedError
+
+    def _write(self, arrays: Mapping[str, ArrayLike]) -> None:
+        """Sets arrays by name, all or none."""
+        raise NotImplementedError
+
+
+class BoundLayer(Weighted):
     """A layer of a model: its description's attributes, and its weights, which the model holds."""
 
     def __init__(self, model: "Sequential", spec: Layer) -> None:
@@ -79,30 +126,11 @@ class BoundLayer:
         tensors = self._model._engine.tensors()
         return [Variable(self._model, tensor) for tensor in tensors if tensor.layer in names]
 
-    variables = weights
+    def _setter(self) -> str:
+        return self._spec.label
 
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.weights if variable.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.weights if not variable.trainable]
-
-    def get_weights(self) -> list[Array]:
-        """Copies of the layer's arrays: kernel, bias; or gamma, beta, moving mean, moving variance."""
-        return [variable.numpy() for variable in self.weights]
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Set the layer's arrays, in the order of `get_weights`; all or none are set."""
-        names = [variable.name for variable in self.weights]
-        if len(weights) != len(names):
-            raise ValueError(f"{self._spec.label} expects {len(names)} arrays, got {len(weights)}")
-        self._model._write(dict(zip(names, weights, strict=True)))
-
-    def count_params(self) -> int:
-        """Number of values in the layer's arrays."""
-        return sum(int(np.prod(variable.shape)) for variable in self.weights)
+    def _write(self, arrays: Mapping[str, ArrayLike]) -> None:
+        self._model._write(arrays)
 
     def _shapes(self) -> tuple[Shape, Shape]:
         self._model._need_built("shapes")

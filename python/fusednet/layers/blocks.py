@@ -23,6 +23,7 @@ class Residual(Layer):
         trainable: False makes all layers inside not trainable.
         name, input_shape: see `Layer`. learning_rate_multiplier belongs to the layers inside.
 
+    A branch that does not survive is computed all the same: a BatchNormalization inside it still moves its statistics.
     x, branch(x) and y have one shape. The names of the layers inside are unique in the model too.
 
     Raises:
@@ -61,6 +62,11 @@ class Residual(Layer):
         if options.get("input_shape") is None:
             options["input_shape"] = inner[0].input_shape
         survival = number(owner, "survival_probability", survival_probability, _WANTED, lambda v: 0.0 < v <= 1.0)
+        if options.get("learning_rate_multiplier", 1.0) != 1.0:
+            raise ValueError(
+                f"[{owner}] learning_rate_multiplier expects 1, since the block has no weights of its own: give it to "
+                f"the layers inside, got {options['learning_rate_multiplier']!r}"
+            )
         super().__init__(**options)
         self._set_all({"layers": inner, "survival_probability": survival, "per_sample": bool(per_sample)})
 

@@ -18,7 +18,7 @@ class Dense(Layer):
         use_bias: whether b exists. Leave it out before a BatchNormalization, which subtracts it again.
         kernel_initializer, bias_initializer: names or `fusednet.initializers` objects.
         kernel_regularizer, bias_regularizer: penalties on W and b, names or `fusednet.regularizers` objects.
-        activity_regularizer: penalty on y.
+        activity_regularizer: penalty on y, the mean over the batch as in Keras 3, with either reduction of the loss.
         kernel_constraint, bias_constraint: what W and b are projected on after an update, names or
             `fusednet.constraints` objects.
         input_dim: short for `input_shape=(input_dim,)`.

@@ -20,7 +20,7 @@ def _forward(row: dict[str, Any]) -> Callable[..., Array]:
     def function(x: ArrayLike, *, out: Array | None = None, isa: str | None = None, **options: Any) -> Array:
         return activation_forward(x, name, out=out, isa=isa, **options)
 
-    doc = f"y = {row['formula']}; see `activation_forward`."
+    doc = f"y = {row['formula']}; see `activation_forward`.{_from(row)}"
     return _named(function, f"{name}_forward", doc, _arguments("x"), _keywords(row))
 
 
@@ -33,7 +33,7 @@ def _backward(row: dict[str, Any]) -> Callable[..., Array | tuple[Array, Array]]
     ) -> Array | tuple[Array, Array]:
         return activation_backward(dy, saved, name, out=out, isa=isa, **options)
 
-    doc = f"The gradient of y = {row['formula']}; `saved` is {saved}. See `activation_backward`."
+    doc = f"The gradient of y = {row['formula']}; `saved` is {saved}. See `activation_backward`.{_from(row)}"
     return _named(function, f"{name}_backward", doc, _arguments("dy", "saved"), _keywords(row))
 
 
@@ -51,7 +51,7 @@ def _noise(row: dict[str, Any], direction: str) -> Callable[..., Array]:
             raise TypeError(f"[{name}_{direction}] expects a seed, an integer in [0, 2**64)")
         return kernel(value, name, **options)
 
-    doc = f"{'y' if argument == 'x' else 'The gradient of y'} = {row['formula']}; see `noise_{direction}`."
+    doc = f"{'y' if argument == 'x' else 'The gradient of y'} = {row['formula']}; see `noise_{direction}`.{_from(row)}"
     position = {"seed": Parameter.empty, "stream": 0, "first_row": 0, "first_col": 0, "width": None}
     listed = [Parameter(argument, Parameter.POSITIONAL_ONLY)]
     return _named(
@@ -79,7 +79,7 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
 
     doc = (
         f"One step of {name} in place: w{''.join(f', {slot}' for slot in slots)} are updated from the gradient g.\n\n"
-        f"{row['formula']}.\n\n"
+        f"{row['formula']}.{_from(row)}\n\n"
         f"Hyper-parameters: {', '.join(f'{key}={value:g}' for key, value in hyper.items())}; step counts from 1.\n"
         "g is multiplied by `scale`, then clamped to +-clip_value; w loses its part `decay` before the step and\n"
         "enters the average after it. See `optimizer_update`, and `optimizer_slots` for the first state."
@@ -87,6 +87,10 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
     # a slot may have the name of a hyper-parameter, as momentum does: slots go by position only
     listed = [Parameter(f"{key}_" if key in keywords else key, Parameter.POSITIONAL_ONLY) for key in ("w", "g", *slots)]
     return _named(function, f"{name}_update", doc, listed, keywords)
+
+
+def _from(row: dict[str, Any]) -> str:
+    return f" Source: {row['source']}." if row["source"] else ""
 
 
 def _arguments(*names: str) -> list[Parameter]:

@@ -286,7 +286,12 @@ def gather(
     isa: str | None = None,
 ) -> Array:
     """Rows of src (n, c), of uint8, float32 or float64, in the given order, converted to float32 or float64."""
-    indices = None if order is None else np.ascontiguousarray(order, np.int64)
+    if np.ndim(src) != 2:
+        raise ValueError(f"[gather] 'src' expects shape (n, c), got {np.shape(src)}")
+    indices = None if order is None else np.asarray(order)
+    if indices is not None and indices.dtype.kind not in "iu" and indices.size:
+        raise TypeError(f"[gather] 'order' expects integers, got {indices.dtype}")
+    indices = None if indices is None else np.ascontiguousarray(indices, np.int64)
     rows = len(src) if indices is None else indices.size
     out = np.empty((rows, np.asarray(src).shape[-1]), dtype) if out is None else out
     _native.gather(src, indices, out, isa)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fusednet.optimizers._base import Optimizer, Options, discount, number
+from fusednet.optimizers._base import Optimizer, Options, discount, number, stabilizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -19,7 +19,7 @@ class Adam(Optimizer):
     Args:
         learning_rate: size of a step.
         beta_1, beta_2: discounts of the moving averages, in [0, 1).
-        epsilon: at least 0.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         amsgrad: divide by the largest root mean square so far.
         weight_decay, options: see `Optimizer`.
 
@@ -100,13 +100,13 @@ class Nadam(Optimizer):
     Args:
         learning_rate: size of a step.
         beta_1, beta_2: discounts, in [0, 1).
-        epsilon: at least 0.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
         ValueError, TypeError: for an argument outside its domain or an option that does not exist.
 
-    Source: Dozat 2016, algorithm 2.
+    Source: Dozat 2016, algorithm 2, where t / 250 stands for t in the discount.
 
     Example:
         >>> from fusednet.optimizers import Nadam
@@ -141,7 +141,7 @@ class Adamax(Optimizer):
     Args:
         learning_rate: size of a step.
         beta_1, beta_2: discounts, in [0, 1).
-        epsilon: at least 0.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
@@ -178,5 +178,5 @@ def moments(optimizer: Optimizer, beta_1: float, beta_2: float, epsilon: float) 
     return {
         "beta_1": discount(kind, "beta_1", beta_1),
         "beta_2": discount(kind, "beta_2", beta_2),
-        "epsilon": number(kind, "epsilon", epsilon),
+        "epsilon": stabilizer(kind, epsilon),
     }

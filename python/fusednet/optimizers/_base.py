@@ -190,6 +190,12 @@ def number(owner: str, argument: str, value: object, *, most: float = math.inf, 
     return _frozen.number(owner, argument, value, wanted, lambda x: 0.0 <= x <= most and (x > 0.0 or not positive))
 
 
+def stabilizer(owner: str, value: object) -> float:
+    """Epsilon, which keeps a division by a root that may be 0 finite: at least float32's smallest normal number."""
+    wanted = "a finite number of at least 1.2e-38"
+    return _frozen.number(owner, "epsilon", value, wanted, lambda x: x >= 1.1754943508222875e-38)
+
+
 def discount(owner: str, argument: str, value: object) -> float:
     """A discount by whose powers the update divides, 1 - beta**t: below 1."""
     result = number(owner, argument, value, most=1.0)

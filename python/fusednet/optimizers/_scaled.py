@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fusednet.optimizers._base import Optimizer, Options, number
+from fusednet.optimizers._base import Optimizer, Options, number, stabilizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -19,7 +19,7 @@ class RMSprop(Optimizer):
         learning_rate: size of a step.
         rho: discount of the moving averages, in [0, 1].
         momentum: in [0, 1]; 0 is without.
-        epsilon: at least 0.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         centered: divide by the standard deviation.
         weight_decay, options: see `Optimizer`.
 
@@ -52,7 +52,7 @@ class RMSprop(Optimizer):
         hyper = {
             "rho": number("RMSprop", "rho", rho, most=1.0),
             "momentum": number("RMSprop", "momentum", momentum, most=1.0),
-            "epsilon": number("RMSprop", "epsilon", epsilon),
+            "epsilon": stabilizer("RMSprop", epsilon),
             "centered": bool(centered),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
@@ -70,7 +70,7 @@ class Adagrad(Optimizer):
     Args:
         learning_rate: size of a step; the paper's experiments want larger ones, up to 1.
         initial_accumulator_value: of a, at least 0.
-        epsilon: at least 0.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
@@ -97,7 +97,7 @@ class Adagrad(Optimizer):
     ) -> None:
         hyper = {
             "initial_accumulator_value": number("Adagrad", "initial_accumulator_value", initial_accumulator_value),
-            "epsilon": number("Adagrad", "epsilon", epsilon),
+            "epsilon": stabilizer("Adagrad", epsilon),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
 
@@ -113,7 +113,7 @@ class Adadelta(Optimizer):
     Args:
         learning_rate: size of a step; 1 is the paper's method.
         rho: discount of the moving averages, in [0, 1].
-        epsilon: at least 0.
+        epsilon: at least 1.2e-38, the smallest normal float32.
         weight_decay, options: see `Optimizer`.
 
     Raises:
@@ -140,7 +140,7 @@ class Adadelta(Optimizer):
     ) -> None:
         hyper = {
             "rho": number("Adadelta", "rho", rho, most=1.0),
-            "epsilon": number("Adadelta", "epsilon", epsilon),
+            "epsilon": stabilizer("Adadelta", epsilon),
         }
         super().__init__(learning_rate, hyper, weight_decay, options)
 
