@@ -11,7 +11,9 @@ import oracle_losses
 from fusednet import layers, losses, metrics
 from fusednet.layers import Activation, BatchNormalization, Dense, Dropout, LayerNormalization, Residual
 from fusednet.optimizers import SGD
+from fusednet.regularizers import L1L2
 from gradients import KINDS, head, targets
+from oracle_optimizers import penalty
 
 X = np.random.default_rng(0).normal(size=(90, 6))
 Y = np.random.default_rng(1).integers(0, 3, 90)
@@ -125,6 +127,18 @@ def test_metrics_are_those_of_predictions(kind, dtype):
     assert found
 
 
+def test_penalties_are_part_of_what_is_reported():
+    penalties = {"kernel_regularizer": L1L2(0.1, 0.2), "activity_regularizer": L1L2(0.3, 0.4)}
+    model = build(Dense(4, "tanh", **penalties), Dense(3), loss="mse")
+    t = X[:, :3]
+    kernel, hidden = model.get_weights()[0], np.tanh(X @ model.get_weights()[0])
+    want = np.mean((model.predict(X) - t) ** 2) + penalty(kernel, 0.1, 0.2)
+    want += penalty(hidden, 0.3, 0.4) / 90
+    history = model.fit(X, t, 17, 1, 0, validation_data=(X, t)).history
+    reported = [history["loss"][0], history["val_loss"][0], model.evaluate(X, t, 7, 0), model.train_on_batch(X, t)]
+    np.testing.assert_allclose(reported, want, rtol=1e-11)
+
+
 # --- statistics of BatchNormalization --------------------------------------------------------------------------------
 
 
@@ -181,6 +195,7 @@ STACKS = {
     "nowhere": ([Activation("tanh"), BatchNormalization(), Activation("tanh")], 1),
     "into a layer that drops": ([BatchNormalization(), layers.DropConnect(5, 0.5)], 0),
     "inside": ([Residual([BatchNormalization(), Dense(5), BatchNormalization(), Activation("elu"), Dense(6)], 0.5)], 0),
+    "not into several pieces": ([layers.Maxout(5, 2), BatchNormalization()], 1),
     "alone inside": ([Residual([BatchNormalization()]), Dense(5)], 1),
 }
 

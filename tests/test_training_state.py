@@ -288,3 +288,35 @@ def test_compiling_again_starts_the_optimizer_anew():
     for name, value in model._engine.read().items():
         if name.endswith(("average", "accumulator", "momentum", "velocity")):
             assert not value.any(), name
+
+
+@pytest.mark.parametrize("change", ["a larger batch", "a layer frozen and trained again"])
+def test_a_new_plan_goes_on_where_the_old_one_was(change):
+    """In the middle of an accumulation, with averages and masks."""
+    one, other = (everything("float64", full()) for _ in "ab")
+    for begin in range(0, 90, 15):
+        part = slice(begin, begin + 15)
+        one.train_on_batch(X[part], Y[part])
+        other.train_on_batch(X[part], Y[part])
+        if begin != 30:
+            continue
+        assert other.plan.pending == 1
+        if change == "a larger batch":
+            other.predict(X, batch_size=90)
+        else:
+            frozen = next(layer for layer in other.layers if type(layer.spec) is layers.Flatten)
+            frozen.trainable = False
+            other.predict(X)
+            frozen.trainable = True
+    state = other._engine.read()
+    for name, value in one._engine.read().items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
+
+
+def test_a_gradient_check_draws_what_the_next_step_of_training_draws():
+    model = build(Dropout(0.5), Dense(5, "tanh"), optimizer=SGD(0.1))
+    model.fit(X, Y, batch_size=20, verbose=0)
+    gradients = model.compute_gradients(X[:9], Y[:9])
+    assert fusednet.check_gradients(model, X[:9], Y[:9], gradients=gradients)
+    model.fit(X, Y, batch_size=20, verbose=0)
+    assert not fusednet.check_gradients(model, X[:9], Y[:9], gradients=gradients)

@@ -270,7 +270,9 @@ class Sequential(Network):
         return dict(_training.gradients(self, self._batch(x, y, loss, sample_weight)))
 
     def apply_gradients(self, gradients: Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> None:
-        """One step of the optimizer, clipping included, with given gradients.
+        """One step of the optimizer, clipping included, with given gradients; random layers draw anew after it.
+
+        Where the optimizer accumulates gradients, they count as those of one batch.
 
         Args:
             gradients: all of them, by name as `compute_gradients` returns them, or in the order of
