@@ -230,6 +230,17 @@ def test_a_wrong_gradient_of_any_array_is_found_and_named():
         assert [(check.name, check.worst_index) for check in wrong.failures] == [(name, tuple(map(int, place)))]
 
 
+def test_it_draws_what_the_next_step_of_training_draws():
+    model = _in_float64(built([all_layers.Dropout(0.5), Dense(5, "tanh")])[0])
+    g = np.random.default_rng(3)
+    x, y = g.normal(size=(12, 5)), g.normal(size=(12, 4))
+    model.fit(x, y, batch_size=4, verbose=0)
+    gradients = model.compute_gradients(x, y)
+    assert fusednet.check_gradients(model, x, y, gradients=gradients)
+    model.fit(x, y, batch_size=4, verbose=0)
+    assert not fusednet.check_gradients(model, x, y, gradients=gradients)
+
+
 def _in_float64(model):
     double = fusednet.Sequential([layer.spec for layer in model.layers], dtype="float64", seed=1)
     double.build(model.input_shape)

@@ -311,12 +311,3 @@ def test_a_new_plan_goes_on_where_the_old_one_was(change):
     state = other._engine.read()
     for name, value in one._engine.read().items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
-
-
-def test_a_gradient_check_draws_what_the_next_step_of_training_draws():
-    model = build(Dropout(0.5), Dense(5, "tanh"), optimizer=SGD(0.1))
-    model.fit(X, Y, batch_size=20, verbose=0)
-    gradients = model.compute_gradients(X[:9], Y[:9])
-    assert fusednet.check_gradients(model, X[:9], Y[:9], gradients=gradients)
-    model.fit(X, Y, batch_size=20, verbose=0)
-    assert not fusednet.check_gradients(model, X[:9], Y[:9], gradients=gradients)
