@@ -114,13 +114,14 @@ def test_losses_are_checked_by_themselves(row):
 
 def test_limits():
     assert Figures().passes("softplus")
-    assert Figures(1e-8, 0.9, 1.9).passes("softplus")
+    assert Figures(1e-8, 0.9, 0.9).passes("softplus")
     assert not Figures(gradient=2e-7).passes("softplus")
     assert not Figures(gradient=float("nan")).passes("softplus")
     assert not Figures(ulp=1.1).passes("softplus")
     assert Figures(ulp=1.1).passes("leaky_relu")
     assert not Figures(ulp=2.1).passes("leaky_relu")
-    assert not Figures(ulp_backward=2.1).passes("softplus")
+    assert not Figures(ulp_backward=1.1).passes("softplus")
+    assert Figures(ulp_backward=1.9).passes("leaky_relu")
     assert set(_figures.TIGHT) <= {row.name for row in catalogue.rows("activation")}
 
 
