@@ -101,7 +101,11 @@ class BoundLayer(Weighted):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the layer. Setting it takes effect at the next call of the model."""
+        """Whether training changes the layer. Setting it takes effect at the next call of the model.
+
+        The optimizer's state of a layer that is unfrozen starts anew while the count of steps goes on: compile again,
+        as in Keras, to start both anew.
+        """
         return self.spec.trainable
 
     @trainable.setter
