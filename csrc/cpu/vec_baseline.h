@@ -5,6 +5,7 @@ constexpr Index lanes = 4;
 
 typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
+typedef uint32_t Words __attribute__((vector_size(16)));
 typedef double Doubles __attribute__((vector_size(32)));
 typedef double HalfWide __attribute__((vector_size(16)));
 typedef int64_t HalfBits __attribute__((vector_size(16)));
@@ -130,9 +131,10 @@ FUSEDNET_INLINE V ldexp(V x, V n) {  // in two steps, since 2^n itself may be ou
 }
 // x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
 FUSEDNET_INLINE V split(V x, V& exponent) {
-    const Ints e = (x.bits() - 0x3f3504f3) >> 23;
+    const Words bits = (Words)x.v;  // of other x, which callers sort out, the differences wrap around
+    const Ints e = (Ints)(bits - 0x3f3504f3) >> 23;
     exponent = __builtin_convertvector(e, Floats);
-    return V(x.bits() - (e << 23));
+    return V((Ints)(bits - ((Words)e << 23)));
 }
 // a - b * c rounded once, for b * c near a: the halves of Dekker's product are exact.
 FUSEDNET_INLINE V residual(V a, V b, V c) {
