@@ -81,7 +81,7 @@ struct Gemm {
     View<const T> slope;  // (m, n): of the epilogue
     T* scratch;           // gemm_scratch elements, 64-byte aligned
 };
-constexpr Index gemm_scratch = 64 * 1024;
+constexpr Index gemm_scratch = 68 * 1024;
 
 // mean (cols), variance (cols): over the batch, biased, two-pass in row chunks joined by Chan's formula.
 template <class T>
@@ -263,9 +263,10 @@ struct MetricArgs {
 // average = average_momentum * average + (1 - average_momentum) * w. scalars come from Formulas::optimizer_scalars.
 template <class T>
 struct UpdateArgs {
-    Index n;
+    Index rows, cols;
+    Index ld;  // of w, its slots and its average
     T* w;
-    const T* g;
+    View<const T> g;
     T* slot[max_slots];
     const double* scalars;
     double scale;
@@ -306,6 +307,11 @@ struct AccumulateArgs {
     Index rows, cols;
     View<T> sum, g;
     double scale;  // 0: not the end
+};
+
+// Sums in float64 of x y and of |x y|, element by element.
+struct Dot {
+    double sum, size;
 };
 
 // dst row i = src row order[i] (or i where order is null), converted to T. The source's columns are contiguous.
@@ -352,6 +358,7 @@ struct Table {
     double (*penalty_gradient)(const PenaltyGradient<T>&) noexcept;
     double (*accumulate)(const AccumulateArgs<T>&) noexcept;
     double (*squared_norm)(Index rows, Index cols, View<const T> x) noexcept;  // summed in float64
+    Dot (*dot)(Index rows, Index cols, View<const T> x, View<const T> y) noexcept;
     void (*gather[int(Source::count)])(const GatherArgs<T>&) noexcept;
     Index (*first_nonfinite_row)(Index rows, Index cols, View<const T> x) noexcept;  // `rows` if there is none
 };

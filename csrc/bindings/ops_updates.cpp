@@ -46,9 +46,16 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
         double scalars[max_scalars] = {};
         scalars_of(op, row, step, hyper, scalars);
         const Index n = cols_of(w);
-        UpdateArgs<T> args{n,     vector<T>(op, "w", w, n, true), vector<T>(op, "g", g, n, false), {}, scalars,
-                           scale, clip_value.value_or(INFINITY)};
-        if (!args.g) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
+        UpdateArgs<T> args{.rows = 1,
+                           .cols = n,
+                           .ld = n,
+                           .w = vector<T>(op, "w", w, n, true),
+                           .g = {vector<T>(op, "g", g, n, false), n},
+                           .slot = {},
+                           .scalars = scalars,
+                           .scale = scale,
+                           .clip_value = clip_value.value_or(INFINITY)};
+        if (!args.g.data) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
         const size_t wanted = optimizer_slots(row).size();
         if (slots.size() != wanted)
             Argument{op, "slots"}.bad_value(std::to_string(wanted) + " arrays", std::to_string(slots.size()));

@@ -106,6 +106,9 @@ public:
     void need_loss(const char* op) const {
         if (!spec().has_loss) throw py::value_error("[" + std::string(op) + "] expects a plan with a loss");
     }
+    void need_gradients(const char* op) const {
+        if (!spec().gradients) throw py::value_error("[" + std::string(op) + "] expects a plan that stores gradients");
+    }
     void need_optimizer(const char* op) const {
         if (!spec().has_optimizer) throw py::value_error("[" + std::string(op) + "] expects a plan with an optimizer");
     }
@@ -213,6 +216,7 @@ py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y,
                            const py::object& weights) {
     const Rows rows = samples("compute_gradients", "x", x, any_size, self.spec().features);
     const Targets targets = self.targets("compute_gradients", y, weights, x.shape(0), nullptr, 0, x.shape(0));
+    self.need_gradients("compute_gradients");
     self.check_batch("compute_gradients", x.shape(0));
     void* out = nullptr;
     if (!input_gradient.is_none()) {
@@ -237,6 +241,7 @@ py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y,
 
 py::dict apply_gradients(PyPlan& self) {
     self.need_optimizer("apply_gradients");
+    self.need_gradients("apply_gradients");
     const py::gil_scoped_release release;
     const Result result = self.plan().apply_gradients();
     const py::gil_scoped_acquire acquire;

@@ -1,8 +1,10 @@
 // C = A B by register tiles of rows x vectors: A is broadcast, B is read as rows of vectors, C stays in registers
-// through a block of k. B is packed only where its rows cannot be read as they are.
+// through a block of k. Columns go in blocks of a few tiles' width, so that a tile's rows of A, read once from afar,
+// serve all of them; B and A are packed only where their rows cannot be read well as they are.
 
-// k a block: a packed block of B (depth x 4 vectors) stays in L2 while the tiles of C pass over it.
+// k a block: with gemm_columns, a packed block of B stays in L2 while the tiles of C pass over it.
 constexpr Index gemm_depth = 256;
+constexpr Index gemm_columns = 256;
 // Vectors a tile: as many as leave room for enough rows to hide the latency of the multiply-add.
 constexpr int gemm_registers = lanes == 16 ? 32 : 16;
 constexpr int gemm_vectors = gemm_registers == 32 || lanes == 1 ? 4 : 2;
@@ -14,6 +16,8 @@ constexpr int gemm_rows(int vectors) noexcept {
     const int rows = (gemm_registers - vectors - 1) / vectors;
     return rows < 14 ? rows : 14;
 }
+constexpr Index gemm_most_rows = gemm_rows(1);
+static_assert(gemm_depth * (gemm_columns + gemm_most_rows) <= gemm_scratch);
 
 struct GemmTile {
     Index k;
@@ -41,10 +45,16 @@ void gemm_tile(const GemmTile& t) noexcept {
     }
     const T* a = t.a;
     const T* b = t.b;
+    [[maybe_unused]] const M valid = first_lanes(t.tail);
     for (Index p = 0; p < t.k; ++p, a += t.a_col, b += t.b_row) {
         V vb[vectors];
         FUSEDNET_UNROLL
-        for (int j = 0; j < vectors; ++j) vb[j] = load(b + j * lanes);
+        for (int j = 0; j < vectors; ++j) {
+            if constexpr (masked_loads)
+                vb[j] = j == vectors - 1 ? load_lanes(b + j * lanes, valid) : load(b + j * lanes);
+            else
+                vb[j] = load(b + j * lanes);
+        }
         FUSEDNET_UNROLL
         for (int i = 0; i < rows; ++i) {
             const V va = broadcast(a[i * t.a_row]);
@@ -81,7 +91,7 @@ GemmTileFunction gemm_pick(Index wanted_vectors, Index rows) noexcept {
                                          : gemm_pick<vectors - 1>(wanted_vectors, rows);
 }
 
-// packed (depth, width) = B rows, zero beyond cols.
+// packed (depth, width) = some columns of B, zero beyond cols.
 inline void gemm_pack(const T* b, Index b_row, Index b_col, Index depth, Index cols, Index width, T* packed) noexcept {
     if (b_col == 1) {
         for (Index p = 0; p < depth; ++p) {
@@ -94,57 +104,117 @@ inline void gemm_pack(const T* b, Index b_row, Index b_col, Index depth, Index c
         }
         return;
     }
-    // B is a transpose: short runs of k, so that the lines written stay in the first-level cache
-    constexpr Index run = 16;
-    for (Index start = 0; start < depth; start += run) {
-        const Index end = start + run < depth ? start + run : depth;
-        for (Index j = 0; j < width; ++j) {
-            const T* from = b + j * b_col;
-            for (Index p = start; p < end; ++p) packed[p * width + j] = j < cols ? from[p * b_row] : T(0);
+    // B is a transpose: square blocks turned in registers
+    for (Index j = 0; j < width; j += lanes) {
+        const Index valid = cols - j < lanes ? cols - j : lanes;
+        for (Index p = 0; p < depth; p += lanes) {
+            const Index left = depth - p < lanes ? depth - p : lanes;
+            V block[lanes];
+            for (Index l = 0; l < lanes; ++l) {
+                const T* from = b + (j + l) * b_col + p;
+                block[l] = l >= valid ? V(0.0) : left == lanes ? load(from) : load(from, left);
+            }
+            transpose(block);
+            for (Index l = 0; l < left; ++l) store(packed + (p + l) * width + j, block[l]);
         }
     }
 }
 
-inline void gemm(const Gemm<T>& g) noexcept {
-    constexpr Index panel = Index(gemm_vectors) * lanes;
-    for (Index col = 0; col < g.n; col += panel) {
-        const Index cols = g.n - col < panel ? g.n - col : panel;
-        const Index vectors = (cols + lanes - 1) / lanes, width = vectors * lanes;
-        const Index most = gemm_rows(int(vectors));
-        const Index tiles = (g.m + most - 1) / most;
-        // rows that lie a large power of two apart share the cache's sets, many rows of C repay the copy
-        const bool collide = (g.b_row * Index(sizeof(T))) % 1024 == 0;
-        const bool pack = g.b_col != 1 || width != cols || (g.k > 16 && (collide || g.m > 4 * most));
-        Index start = 0;
-        do {
-            const Index depth = g.k - start < gemm_depth ? g.k - start : gemm_depth;
-            const bool first = start == 0, finished = start + depth == g.k;
-            const T* b = g.b + start * g.b_row + col * g.b_col;
-            if (pack) gemm_pack(b, g.b_row, g.b_col, depth, cols, width, g.scratch);
-            Index row = 0;
-            for (Index tile = 0; tile < tiles; ++tile) {
-                const Index rows = (g.m - row + tiles - tile - 1) / (tiles - tile);
-                gemm_pick(vectors, rows)({.k = depth,
-                                          .a = g.a + row * g.a_row + start * g.a_col,
-                                          .a_row = g.a_row,
-                                          .a_col = g.a_col,
-                                          .b = pack ? g.scratch : b,
-                                          .b_row = pack ? width : g.b_row,
-                                          .c = g.c.row(row) + col,
-                                          .ldc = g.c.ld,
-                                          .tail = cols - (vectors - 1) * lanes,
-                                          .bias = first && g.bias ? g.bias + col : nullptr,
-                                          .accumulate = g.accumulate || !first});
-                if (finished && g.epilogue)
-                    g.epilogue({.rows = rows,
-                                .cols = cols,
-                                .x = {g.c.row(row) + col, g.c.ld},
-                                .y = {g.y.row(row) + col, g.y.ld},
-                                .params = g.params,
-                                .slope = {g.slope.data ? g.slope.row(row) + col : nullptr, g.slope.ld}});
-                row += rows;
+// Some rows of A, side by side: packed (rows, depth) where A's rows are contiguous, else (depth, rows).
+inline void gemm_pack_rows(GemmTile& t, Index rows, T* packed) noexcept {
+    if (t.a_col == 1) {
+        for (Index i = 0; i < rows; ++i)
+            for_vectors(t.k, [&](Index p, auto part) FUSEDNET_INLINE_LAMBDA {
+                store(packed + i * t.k + p, load(t.a + i * t.a_row + p, part), part);
+            });
+        t.a_row = t.k;
+    } else {
+        for (Index p = 0; p < t.k; ++p)
+            for_vectors(rows, [&](Index i, auto part) FUSEDNET_INLINE_LAMBDA {
+                store(packed + p * rows + i, load(t.a + p * t.a_col + i, part), part);
+            });
+        t.a_col = rows;
+    }
+    t.a = packed;
+}
+
+// Columns of C side by side, up to gemm_columns, as `tiles` tiles of nearly equal width.
+struct GemmBlock {
+    Index cols, vectors, tiles, rows;  // rows: of a tile
+    explicit GemmBlock(Index left) noexcept : cols(left < gemm_columns ? left : gemm_columns) {
+        vectors = (cols + lanes - 1) / lanes;
+        tiles = (vectors + gemm_vectors - 1) / gemm_vectors;
+        rows = gemm_rows(int((vectors + tiles - 1) / tiles));
+    }
+    Index first(Index tile) const noexcept { return vectors * tile / tiles; }  // vector
+};
+
+// Rows that lie a large power of two apart share the cache's sets.
+inline bool gemm_collides(Index stride) noexcept {
+    return (stride * Index(sizeof(T))) % 1024 == 0;
+}
+
+inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noexcept {
+    const Index width = block.vectors * lanes, row_tiles = (g.m + block.rows - 1) / block.rows;
+    // many rows of C repay the copy of B
+    const bool pack =
+        g.b_col != 1 || (!masked_loads && width != block.cols) || (g.k > 16 && (gemm_collides(g.b_row) || g.m > 128));
+    const bool pack_rows = block.tiles > 2 && (g.a_col == 1 ? gemm_collides(g.a_row) : g.a_row == 1);
+    T* const packed_rows = g.scratch + gemm_depth * gemm_columns;
+    Index start = 0;
+    do {
+        const Index depth = g.k - start < gemm_depth ? g.k - start : gemm_depth;
+        const bool first = start == 0, finished = start + depth == g.k;
+        const T* b = g.b + start * g.b_row + col * g.b_col;
+        if (pack) {
+            // each tile's columns by themselves: its rows of B are then one after the other
+            for (Index t = 0; t < block.tiles; ++t) {
+                const Index from = block.first(t) * lanes, end = block.first(t + 1) * lanes;
+                gemm_pack(b + from * g.b_col, g.b_row, g.b_col, depth, block.cols - from, end - from,
+                          g.scratch + from * depth);
             }
-            start += depth;
-        } while (start < g.k);
+        }
+        Index row = 0;
+        for (Index tile = 0; tile < row_tiles; ++tile) {
+            const Index rows = (g.m - row + row_tiles - tile - 1) / (row_tiles - tile);
+            GemmTile t{.k = depth,
+                       .a = g.a + row * g.a_row + start * g.a_col,
+                       .a_row = g.a_row,
+                       .a_col = g.a_col,
+                       .b = nullptr,
+                       .b_row = g.b_row,
+                       .c = nullptr,
+                       .ldc = g.c.ld,
+                       .tail = lanes,
+                       .bias = nullptr,
+                       .accumulate = g.accumulate || !first};
+            if (pack_rows) gemm_pack_rows(t, rows, packed_rows);
+            for (Index i = 0; i < block.tiles; ++i) {
+                const Index from = block.first(i) * lanes, end = block.first(i + 1) * lanes;
+                t.b = pack ? g.scratch + from * depth : b + from;
+                if (pack) t.b_row = end - from;
+                t.c = g.c.row(row) + col + from;
+                t.tail = i == block.tiles - 1 ? block.cols - (block.vectors - 1) * lanes : lanes;
+                t.bias = first && g.bias ? g.bias + col + from : nullptr;
+                gemm_pick(block.first(i + 1) - block.first(i), rows)(t);
+            }
+            if (finished && g.epilogue)
+                g.epilogue({.rows = rows,
+                            .cols = block.cols,
+                            .x = {g.c.row(row) + col, g.c.ld},
+                            .y = {g.y.row(row) + col, g.y.ld},
+                            .params = g.params,
+                            .slope = {g.slope.data ? g.slope.row(row) + col : nullptr, g.slope.ld}});
+            row += rows;
+        }
+        start += depth;
+    } while (start < g.k);
+}
+
+inline void gemm(const Gemm<T>& g) noexcept {
+    for (Index col = 0; col < g.n;) {
+        const GemmBlock block(g.n - col);
+        gemm_block(g, col, block);
+        col += block.cols;
     }
 }

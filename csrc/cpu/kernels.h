@@ -73,6 +73,7 @@ constexpr Table<T> make_table(const char* name) noexcept {
         .penalty_gradient = penalty_gradient,
         .accumulate = accumulate,
         .squared_norm = squared_norm,
+        .dot = dot,
         .gather = {gather<uint8_t>, gather<float>, gather<double>},
         .first_nonfinite_row = first_nonfinite_row,
     };

@@ -1,30 +1,45 @@
 // Parameter updates in place, and the norm that clipping needs.
 
-// more: weight decay before the step and the weights' average after it, which cost nothing where they are not asked
-// for.
+// more: clipping by value, weight decay before the step and the weights' average after it, which cost nothing where
+// they are not asked for.
 template <class O, bool more>
 FUSEDNET_INLINE void update_pass(const UpdateArgs<T>& a) {
     static_assert(O::slots <= max_slots);
     const O optimizer(a.scalars);
-    const V scale(a.scale), lowest(-a.clip_value), highest(a.clip_value), decay(a.decay);
-    const V keeps(a.average_momentum), takes(1 - a.average_momentum);
-    for_vectors(a.n, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-        const V g = min(highest, max(lowest, load(a.g + j, part) * scale));  // this order passes NaN on
-        V w = load(a.w + j, part);
-        if constexpr (more) w = w - decay * w;
-        V slot[O::slots + 1];
-        for (int s = 0; s < O::slots; ++s) slot[s] = load(a.slot[s] + j, part);
-        optimizer.update(w, g, slot);
-        store(a.w + j, w, part);
-        for (int s = 0; s < O::slots; ++s) store(a.slot[s] + j, slot[s], part);
-        if constexpr (more)
-            if (a.average) store(a.average + j, fma(keeps, load(a.average + j, part), takes * w), part);
-    });
+    const V scale(a.scale);
+    [[maybe_unused]] const V lowest(-a.clip_value), highest(a.clip_value), decay(a.decay);
+    [[maybe_unused]] const V keeps(a.average_momentum), takes(1 - a.average_momentum);
+    T* const weights = a.w;
+    T* slots[O::slots + 1];
+    for (int s = 0; s < O::slots; ++s) slots[s] = a.slot[s];
+    Index rows = a.rows, cols = a.cols;
+    const Index ld = a.ld;
+    if (a.ld == cols && a.g.ld == cols) {
+        cols *= rows;
+        rows = 1;
+    }
+    for (Index i = 0; i < rows; ++i) {
+        const T* from = a.g.row(i);
+        for_vectors(cols, [&](Index c, auto part) FUSEDNET_INLINE_LAMBDA {
+            const Index j = i * ld + c;
+            V g = load(from + c, part) * scale;
+            if constexpr (more) g = min(highest, max(lowest, g));  // this order passes NaN on
+            V w = load(weights + j, part);
+            if constexpr (more) w = w - decay * w;
+            V slot[O::slots + 1];
+            for (int s = 0; s < O::slots; ++s) slot[s] = load(slots[s] + j, part);
+            optimizer.update(w, g, slot);
+            store(weights + j, w, part);
+            for (int s = 0; s < O::slots; ++s) store(slots[s] + j, slot[s], part);
+            if constexpr (more)
+                if (a.average) store(a.average + j, fma(keeps, load(a.average + j, part), takes * w), part);
+        });
+    }
 }
 
 template <class O>
 void optimizer_update(const UpdateArgs<T>& a) noexcept {
-    if (a.decay != 0 || a.average)
+    if (a.decay != 0 || a.average || a.clip_value < __builtin_inf())
         update_pass<O, true>(a);
     else
         update_pass<O, false>(a);
@@ -41,4 +56,17 @@ inline double squared_norm(Index rows, Index cols, View<const T> x) noexcept {
                     [&](Index k, auto part) FUSEDNET_INLINE_LAMBDA { sum[0].add_square(load(row + j + k, part)); });
     }
     return (sum[0].total() + sum[1].total()) + (sum[2].total() + sum[3].total());
+}
+
+inline Dot dot(Index rows, Index cols, View<const T> x, View<const T> y) noexcept {
+    Accumulator sum, size;
+    for (Index i = 0; i < rows; ++i) {
+        const T *a = x.row(i), *b = y.row(i);
+        for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+            const V product = load(a + j, part) * load(b + j, part);
+            sum.add(product);
+            size.add(abs(product));
+        });
+    }
+    return {sum.total(), size.total()};
 }

@@ -8,7 +8,8 @@ namespace fusednet {
 
 // task(context, i, scratch): scratch holds scratch_bytes of the thread that runs it, 64-byte aligned.
 using Task = void (*)(void* context, Index i, void* scratch);
-constexpr Index scratch_bytes = gemm_scratch * Index(sizeof(double));
+constexpr Index plan_scratch = 16 * 1024;  // elements beside those of the matrix product
+constexpr Index scratch_bytes = (gemm_scratch + plan_scratch) * Index(sizeof(double));
 
 // How many threads a job may use. Default: FUSEDNET_NUM_THREADS, else OMP_NUM_THREADS, within the CPU affinity and
 // the cgroup's quota.

@@ -29,6 +29,10 @@ FUSEDNET_INLINE V load(const T* p) {
 FUSEDNET_INLINE V load(const T* p, Index n) {
     return _mm256_maskload_ps(p, _mm256_castps_si256(first_lanes(n).m));
 }
+constexpr bool masked_loads = false;
+FUSEDNET_INLINE V load_lanes(const T* p, M valid) {
+    return _mm256_maskload_ps(p, _mm256_castps_si256(valid.m));
+}
 FUSEDNET_INLINE void store(T* p, V v) {
     _mm256_storeu_ps(p, v.v);
 }
@@ -92,6 +96,13 @@ FUSEDNET_INLINE V copysign(V magnitude, V sign) {
 FUSEDNET_INLINE V sqrt(V x) {
     return _mm256_sqrt_ps(x.v);
 }
+// Where the machine has no estimates to refine, roots and quotients of an update are exact.
+FUSEDNET_INLINE V quick_sqrt(V x) {
+    return sqrt(x);
+}
+FUSEDNET_INLINE V quick_divide(V a, V b) {
+    return a / b;
+}
 FUSEDNET_INLINE T reduce_add(V x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -101,6 +112,24 @@ FUSEDNET_INLINE T reduce_max(V x) {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+// Row i becomes column i.
+FUSEDNET_INLINE void transpose(V (&row)[lanes]) {
+    __m256 pair[8], four[8];
+    for (int i = 0; i < 8; i += 2) {
+        pair[i] = _mm256_unpacklo_ps(row[i].v, row[i + 1].v);
+        pair[i + 1] = _mm256_unpackhi_ps(row[i].v, row[i + 1].v);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            four[i + 2 * j] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], 0x44);
+            four[i + 2 * j + 1] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], 0xee);
+        }
+    for (int b = 0; b < 4; ++b) {
+        row[b] = _mm256_permute2f128_ps(four[b], four[b + 4], 0x20);
+        row[b + 4] = _mm256_permute2f128_ps(four[b], four[b + 4], 0x31);
+    }
 }
 
 // What math.h is made of. pow2: 2^n, n a whole number in [-126, 127].

@@ -25,6 +25,11 @@ FUSEDNET_INLINE V load(const T* p) {
 FUSEDNET_INLINE V load(const T* p, Index n) {
     return _mm512_maskz_loadu_ps(first_lanes(n), p);
 }
+// A load under a mask costs what any other does.
+constexpr bool masked_loads = true;
+FUSEDNET_INLINE V load_lanes(const T* p, M valid) {
+    return _mm512_maskz_loadu_ps(valid, p);
+}
 FUSEDNET_INLINE void store(T* p, V v) {
     _mm512_storeu_ps(p, v.v);
 }
@@ -88,11 +93,49 @@ FUSEDNET_INLINE V copysign(V magnitude, V sign) {
 FUSEDNET_INLINE V sqrt(V x) {
     return _mm512_sqrt_ps(x.v);
 }
+// Estimates of 14 bits and a Newton step, within 2 ULP. quick_sqrt: x finite; a denormal counts as 0. quick_divide: b
+// normal, |b| < 2^126.
+FUSEDNET_INLINE V quick_sqrt(V x) {
+    const M normal = _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(0x1p-126f), _CMP_GE_OQ);
+    const __m512 r = _mm512_maskz_rsqrt14_ps(normal, x.v), y = _mm512_mul_ps(x.v, r);
+    const __m512 lost = _mm512_fnmadd_ps(y, y, x.v);
+    return _mm512_fmadd_ps(lost, _mm512_mul_ps(r, _mm512_set1_ps(0.5f)), y);
+}
+FUSEDNET_INLINE V quick_divide(V a, V b) {
+    const __m512 r = _mm512_rcp14_ps(b.v), q = _mm512_mul_ps(a.v, r);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, b.v, a.v), r, q);
+}
 FUSEDNET_INLINE T reduce_add(V x) {
     return _mm512_reduce_add_ps(x.v);
 }
 FUSEDNET_INLINE T reduce_max(V x) {
     return _mm512_reduce_max_ps(x.v);
+}
+
+// Row i becomes column i.
+FUSEDNET_INLINE void transpose(V (&row)[lanes]) {
+    __m512 pair[16], four[16];
+    for (int i = 0; i < 16; i += 2) {
+        pair[i] = _mm512_unpacklo_ps(row[i].v, row[i + 1].v);
+        pair[i + 1] = _mm512_unpackhi_ps(row[i].v, row[i + 1].v);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            const __m512d low = _mm512_castps_pd(pair[i + j]), high = _mm512_castps_pd(pair[i + j + 2]);
+            four[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            four[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    // four[4 a + b]: of rows 4 a to 4 a + 3, the columns b, b + 4, b + 8 and b + 12
+    for (int b = 0; b < 4; ++b) {
+        const __m512 low = _mm512_shuffle_f32x4(four[b], four[b + 4], 0x88);
+        const __m512 high = _mm512_shuffle_f32x4(four[b], four[b + 4], 0xdd);
+        const __m512 low_2 = _mm512_shuffle_f32x4(four[b + 8], four[b + 12], 0x88);
+        const __m512 high_2 = _mm512_shuffle_f32x4(four[b + 8], four[b + 12], 0xdd);
+        row[b] = _mm512_shuffle_f32x4(low, low_2, 0x88);
+        row[b + 4] = _mm512_shuffle_f32x4(high, high_2, 0x88);
+        row[b + 8] = _mm512_shuffle_f32x4(low, low_2, 0xdd);
+        row[b + 12] = _mm512_shuffle_f32x4(high, high_2, 0xdd);
+    }
 }
 
 // What math.h is made of. pow2: 2^n, n a whole number in [-126, 127].

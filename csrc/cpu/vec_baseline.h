@@ -37,6 +37,7 @@ FUSEDNET_INLINE V load(const T* p, Index n) {
         if (i < n) v[i] = p[i];
     return v;
 }
+constexpr bool masked_loads = false;
 FUSEDNET_INLINE void store(T* p, V v) {
     __builtin_memcpy(p, &v.v, sizeof v.v);
 }
@@ -50,6 +51,9 @@ FUSEDNET_INLINE V broadcast(T x) {
 FUSEDNET_INLINE M first_lanes(Index n) {
     const int32_t limit = static_cast<int32_t>(n);
     return {Ints{0, 1, 2, 3} < Ints{limit, limit, limit, limit}};
+}
+FUSEDNET_INLINE V load_lanes(const T* p, M valid) {
+    return V((Ints)load(p).bits() & valid.m);
 }
 
 FUSEDNET_INLINE V operator+(V a, V b) {
@@ -110,12 +114,26 @@ FUSEDNET_INLINE V sqrt(V x) {
     return x;
 #endif
 }
+// Where the machine has no estimates to refine, roots and quotients of an update are exact.
+FUSEDNET_INLINE V quick_sqrt(V x) {
+    return sqrt(x);
+}
+FUSEDNET_INLINE V quick_divide(V a, V b) {
+    return a / b;
+}
 FUSEDNET_INLINE T reduce_add(V x) {
     return (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]);
 }
 FUSEDNET_INLINE T reduce_max(V x) {
     const T even = x.v[0] > x.v[2] ? x.v[0] : x.v[2], odd = x.v[1] > x.v[3] ? x.v[1] : x.v[3];
     return even > odd ? even : odd;
+}
+
+// Row i becomes column i.
+FUSEDNET_INLINE void transpose(V (&row)[lanes]) {
+    const auto turned = [&](int i) { return Floats{row[0].v[i], row[1].v[i], row[2].v[i], row[3].v[i]}; };
+    const Floats column[] = {turned(0), turned(1), turned(2), turned(3)};
+    for (int i = 0; i < lanes; ++i) row[i] = column[i];
 }
 
 // What math.h is made of. round: |x| < 2^22. pow2: 2^n, n a whole number in [-126, 127].

@@ -11,6 +11,7 @@ FUSEDNET_INLINE V load(const T* p) {
 FUSEDNET_INLINE V load(const T* p, Index n) {
     return n > 0 ? *p : 0.0;
 }
+constexpr bool masked_loads = false;
 FUSEDNET_INLINE void store(T* p, V v) {
     *p = v;
 }
@@ -22,6 +23,9 @@ FUSEDNET_INLINE V broadcast(T x) {
 }
 FUSEDNET_INLINE M first_lanes(Index n) {
     return n > 0;
+}
+FUSEDNET_INLINE V load_lanes(const T* p, M valid) {
+    return valid ? *p : 0.0;
 }
 
 FUSEDNET_INLINE V fma(V a, V b, V c) {
@@ -41,6 +45,13 @@ FUSEDNET_INLINE V abs(V x) {
 }
 FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
     return m ? if_true : if_false;
+}
+FUSEDNET_INLINE void transpose(V (&)[lanes]) {}
+FUSEDNET_INLINE V quick_sqrt(V x) {
+    return __builtin_sqrt(x);
+}
+FUSEDNET_INLINE V quick_divide(V a, V b) {
+    return a / b;
 }
 FUSEDNET_INLINE T reduce_add(V v) {
     return v;

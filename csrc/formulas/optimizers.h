@@ -1,6 +1,6 @@
 // Optimizer updates as Keras 3 writes them: w from the gradient g and the row's slots. scalars() derives, in double
 // and once a step, what update() needs from the step's number t (from 1) and the hyper-parameters (learning rate
-// first).
+// first). Roots and quotients are quick_sqrt and quick_divide: within 2 ULP where the machine has estimates.
 
 // 1, -1, or x itself at 0 and NaN.
 template <class V>
@@ -55,7 +55,7 @@ struct Adagrad {
     explicit Adagrad(const double* s) : rate(s[0]), epsilon(s[1]) {}
     void update(V& w, V g, V* slot) const {
         slot[0] = slot[0] + g * g;
-        w = w - rate * g / sqrt(slot[0] + epsilon);
+        w = w - quick_divide(rate * g, quick_sqrt(slot[0] + epsilon));
     }
     static void scalars(double, const double* hyper, double* s) {
         s[0] = hyper[0];
@@ -71,7 +71,7 @@ struct RmsProp {
     explicit RmsProp(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
     V step(V g, V& v) const {
         v = rho * v + one_minus_rho * (g * g);
-        return rate * g / sqrt(v + epsilon);
+        return quick_divide(rate * g, quick_sqrt(v + epsilon));
     }
     void update(V& w, V g, V* slot) const { w = w - step(g, slot[0]); }
     static void scalars(double, const double* hyper, double* s) {
@@ -109,7 +109,7 @@ struct RmsPropCentered {
     V step(V g, V& v, V& a) const {
         v = rmsprop.rho * v + rmsprop.one_minus_rho * (g * g);
         a = rmsprop.rho * a + rmsprop.one_minus_rho * g;
-        return rmsprop.rate * g / sqrt(max(V(0), v - a * a) + rmsprop.epsilon);
+        return quick_divide(rmsprop.rate * g, quick_sqrt(max(V(0), v - a * a) + rmsprop.epsilon));
     }
     void update(V& w, V g, V* slot) const { w = w - step(g, slot[0], slot[1]); }
     static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
@@ -137,7 +137,7 @@ struct Adadelta {
     explicit Adadelta(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
     void update(V& w, V g, V* slot) const {
         slot[0] = rho * slot[0] + one_minus_rho * (g * g);
-        const V step = sqrt(slot[1] + epsilon) * g / sqrt(slot[0] + epsilon);
+        const V step = quick_divide(quick_sqrt(slot[1] + epsilon) * g, quick_sqrt(slot[0] + epsilon));
         slot[1] = rho * slot[1] + one_minus_rho * (step * step);
         w = w - rate * step;
     }
@@ -151,9 +151,9 @@ struct Adam {
     V alpha, one_minus_beta_1, one_minus_beta_2, epsilon;
     explicit Adam(const double* s) : alpha(s[0]), one_minus_beta_1(s[1]), one_minus_beta_2(s[2]), epsilon(s[3]) {}
     void update(V& w, V g, V* slot) const {
-        slot[0] = slot[0] + (g - slot[0]) * one_minus_beta_1;
-        slot[1] = slot[1] + (g * g - slot[1]) * one_minus_beta_2;
-        w = w - alpha * slot[0] / (sqrt(slot[1]) + epsilon);
+        slot[0] = fma(g - slot[0], one_minus_beta_1, slot[0]);
+        slot[1] = fma(g * g - slot[1], one_minus_beta_2, slot[1]);
+        w = fma(-alpha, quick_divide(slot[0], quick_sqrt(slot[1]) + epsilon), w);
     }
     static void scalars(double t, const double* hyper, double* s) {
         s[0] = hyper[0] * __builtin_sqrt(1 - __builtin_pow(hyper[2], t)) / (1 - __builtin_pow(hyper[1], t));
@@ -170,10 +170,10 @@ struct AmsGrad {
     Adam<V> adam;
     explicit AmsGrad(const double* s) : adam(s) {}
     void update(V& w, V g, V* slot) const {
-        slot[0] = slot[0] + (g - slot[0]) * adam.one_minus_beta_1;
-        slot[1] = slot[1] + (g * g - slot[1]) * adam.one_minus_beta_2;
+        slot[0] = fma(g - slot[0], adam.one_minus_beta_1, slot[0]);
+        slot[1] = fma(g * g - slot[1], adam.one_minus_beta_2, slot[1]);
         slot[2] = max(slot[2], slot[1]);
-        w = w - adam.alpha * slot[0] / (sqrt(slot[2]) + adam.epsilon);
+        w = fma(-adam.alpha, quick_divide(slot[0], quick_sqrt(slot[2]) + adam.epsilon), w);
     }
     static void scalars(double t, const double* hyper, double* s) { Adam<V>::scalars(t, hyper, s); }
 };
@@ -188,9 +188,9 @@ struct Nadam {
     explicit Nadam(const double* s)
         : of_momentum(s[0]), of_gradient(s[1]), one_minus_beta_1(s[2]), one_minus_beta_2(s[3]), epsilon(s[4]) {}
     void update(V& w, V g, V* slot) const {
-        slot[0] = slot[0] + (g - slot[0]) * one_minus_beta_1;
-        slot[1] = slot[1] + (g * g - slot[1]) * one_minus_beta_2;
-        w = w - (of_momentum * slot[0] + of_gradient * g) / (sqrt(slot[1]) + epsilon);
+        slot[0] = fma(g - slot[0], one_minus_beta_1, slot[0]);
+        slot[1] = fma(g * g - slot[1], one_minus_beta_2, slot[1]);
+        w = w - quick_divide(of_momentum * slot[0] + of_gradient * g, quick_sqrt(slot[1]) + epsilon);
     }
     static void scalars(double t, const double* hyper, double* s) {
         const double correction = __builtin_sqrt(1 - __builtin_pow(hyper[2], t));
@@ -213,9 +213,9 @@ struct Adamax {
     V alpha, one_minus_beta_1, beta_2, epsilon;
     explicit Adamax(const double* s) : alpha(s[0]), one_minus_beta_1(s[1]), beta_2(s[2]), epsilon(s[3]) {}
     void update(V& w, V g, V* slot) const {
-        slot[0] = slot[0] + (g - slot[0]) * one_minus_beta_1;
+        slot[0] = fma(g - slot[0], one_minus_beta_1, slot[0]);
         slot[1] = max(beta_2 * slot[1], abs(g));
-        w = w - alpha * slot[0] / (slot[1] + epsilon);
+        w = w - quick_divide(alpha * slot[0], slot[1] + epsilon);
     }
     static void scalars(double t, const double* hyper, double* s) {
         s[0] = hyper[0] / (1 - __builtin_pow(hyper[1], t));

@@ -2,6 +2,10 @@
 // with no memory behind it, and once to place every buffer at its final address.
 #pragma once
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -15,7 +19,7 @@ enum class Use { parameters, gradients, slots, activations, scratch, count };
 
 class Arena {
 public:
-    static constexpr size_t alignment = 64;
+    static constexpr size_t alignment = 64, large_page = size_t(2) << 20;
 
     template <class A>
     A* take(Index count, Use use) {
@@ -51,11 +55,17 @@ public:
 
     // Ends the measuring run: allocates what it counted, zeroed, and starts again from the first byte.
     void allocate() {
-        base_.reset(static_cast<char*>(std::aligned_alloc(alignment, used_ ? used_ : alignment)));
+        // Panels of a matrix touch every page of it: where the arena fills large pages, the system is asked for them.
+        const size_t page = used_ >= large_page ? large_page : alignment;
+        const size_t bytes = size_t(checked(Index(used_ / page), Index(page), used_ % page ? Index(page) : 0));
+        base_.reset(static_cast<char*>(std::aligned_alloc(page, bytes ? bytes : page)));
         if (!base_) throw std::bad_alloc();
+#if defined(__linux__)
+        if (page == large_page) madvise(base_.get(), bytes, MADV_HUGEPAGE);
+#endif
         __builtin_memset(base_.get(), 0, used_);
         used_ = 0;
-        for (size_t& bytes : by_use_) bytes = 0;
+        for (size_t& counted : by_use_) counted = 0;
     }
 
     size_t bytes() const noexcept { return used_; }

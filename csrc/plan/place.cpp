@@ -152,13 +152,32 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
     if (pieces > 1)
         backward.push_back(std::make_unique<MaxoutBackwardStep<T>>(table_, "maxout_backward " + label, cols, pieces,
                                                                    y.gradient, z, y.data, dz));
-    if (dense->w->trainable)
-        backward.push_back(
-            std::make_unique<DenseBackwardWeights<T>>(table_, "dense_backward_weights " + label, true, x, dz, dense));
+    if (dense->w->trainable) {
+        if (dense->bias || dense->w->gradient.ld)
+            backward.push_back(std::make_unique<DenseBackwardWeights<T>>(
+                table_, (dense->w->gradient.ld ? "dense_backward_weights " : "dense_backward_bias ") + label, true, x,
+                dz, dense));
+        if (dense->w->measured) measure(label, dense, x, dz);
+    }
     if (through)
         backward.push_back(
             std::make_unique<DenseBackwardInput<T>>(table_, "dense_backward_input " + label, dz, x.gradient, dense));
     return y;
+}
+
+// The steps that find the norm of a kernel's gradient without it; they come last, when all of dz is there.
+template <class T>
+void Plan<T>::measure(const std::string& label, const DenseArrays<T>* dense, Value<T> x, View<T> dz) {
+    const bool clips = spec_.optimizer.global_clip_norm < OptimizerSpec::none;
+    const Index tasks = divide_up(spec_.batch, clips ? GramNorm<T>::wide : rows_a_task);
+    const KernelGradient<T>* gradient =
+        keep(KernelGradient<T>{dense->w, x, dz, arena_.template take<double>(tasks, Use::scratch),
+                               arena_.template take<double>(tasks, Use::scratch)});
+    measured_.push_back(gradient);
+    if (clips)
+        measures_of_.push_back(std::make_unique<GramNorm<T>>(table_, "gradient_norm " + label, gradient));
+    else
+        measures_of_.push_back(std::make_unique<GradientBound<T>>(table_, "gradient_bound " + label, gradient));
 }
 
 template <class T>

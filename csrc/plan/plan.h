@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "spec.h"
 #include "steps_dense.h"
+#include "steps_gradient.h"
 #include "steps_loss.h"
 #include "steps_norm.h"
 #include "steps_rows.h"
@@ -174,9 +175,11 @@ private:
     struct Difference {
         double slope, bend;
     };
+    // Elements of a tensor from `begin` on or, where the gradient is not stored, the panel `begin`.
     struct UpdateChunk {
-        Tensor<T>* tensor;
+        const Tensor<T>* tensor;
         Index begin, count;
+        const KernelGradient<T>* unstored;
     };
     using Steps = std::vector<std::unique_ptr<Step<T>>>;
 
@@ -185,6 +188,8 @@ private:
     void fill();
     ActivationSpec take_head(std::vector<Block>& blocks);
     Tensor<T>* add_tensor(const LayerSpec& layer, const char* role, Index rows, Index cols, bool vector, bool trains);
+    bool measures(const LayerSpec& layer, const Tensor<T>& tensor) const;
+    void measure(const std::string& label, const DenseArrays<T>* dense, Value<T> x, View<T> dz);
     Norm<T>* add_norm(const LayerSpec& layer, View<T> input, Index cols);
     const SlopeSource<T>* add_slope(const LayerSpec& layer, const ActivationSpec& activation, Index cols);
     ActivationUse<T> use_of(const LayerSpec& layer, const ActivationSpec& activation, Index cols);
@@ -225,8 +230,11 @@ private:
     bool finite_gradients(Result& result) const;
     bool finite_statistics(const Batch& batch, Result& result) const;
     void measure_gradients(double accumulated_scale) noexcept;
-    void update() noexcept;
-    void update_chunk(const UpdateChunk& chunk) noexcept;
+    void update(const Batch& batch) noexcept;
+    void update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scratch) noexcept;
+    void update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
+                     View<const T> gradient) noexcept;
+    void settle_norms(const Batch& batch) noexcept;
     void constrain() noexcept;
     void keep_gradients() noexcept;
     void forget_gradients() noexcept;
@@ -249,9 +257,11 @@ private:
     std::vector<Norm<T>*> norms_;              // those with statistics of their own
     std::vector<std::shared_ptr<void>> kept_;  // what steps refer to
     std::vector<Steps> backward_of_;           // a block each, until they are put in reverse
+    Steps measures_of_;                        // until they are put behind them
     std::vector<Watch> watches_;
     std::vector<Bend> bends_;
     std::vector<UpdateChunk> chunks_;
+    std::vector<const KernelGradient<T>*> measured_;
     std::vector<double> rates_;  // the multipliers of the learning rate that layers use
     std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training
     std::vector<const ActivityPenalty<T>*> activity_;

@@ -181,9 +181,10 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result
     if (!run(forward_, batch, interrupt) || !run(loss_, batch, interrupt)) return stop();
     if (!finite_loss(batch, result)) return false;
     if (!run(backward_, batch, interrupt)) return stop();
+    settle_norms(batch);
     if (!finite_gradients(result) || !finite_statistics(batch, result)) return false;
     if (ends_accumulation()) {
-        update();
+        update(batch);
         forget_gradients();
     } else {
         keep_gradients();
@@ -318,6 +319,7 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
     run(loss_, batch, never);
     if (!finite_loss(batch, result)) return result;
     run(backward_, batch, never);
+    settle_norms(batch);
     finite_gradients(result);
     result.loss = reduced_loss(batch);
     result.samples = rows;
@@ -337,7 +339,7 @@ Result Plan<T>::apply_gradients() {
     measure_gradients(spec_.optimizer.accumulate > 1 && ends ? 1.0 / double(spec_.optimizer.accumulate) : 0.0);
     if (!finite_gradients(result)) return result;
     if (ends) {
-        update();
+        update(Batch{});
         forget_gradients();
     } else {
         keep_gradients();

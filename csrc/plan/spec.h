@@ -108,6 +108,7 @@ struct PlanSpec {
     Index features = 0;
     uint64_t seed = 0;            // of random layers
     bool input_gradient = false;  // also differentiate with respect to the input
+    bool gradients = true;        // store all gradients; else not those that the update can do without
     std::vector<LayerSpec> layers;
     bool has_loss = false, has_optimizer = false;
     LossSpec loss{};

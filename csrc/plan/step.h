@@ -16,7 +16,7 @@ constexpr Index rows_a_task = 64;
 
 // Features with the same owner: wide enough for full register tiles, narrow enough to give every thread some.
 constexpr Index panel_columns(Index cols) noexcept {
-    return cols <= 32 ? 16 : cols < 512 ? 32 : 64;
+    return cols <= 32 ? 16 : cols < 512 ? 32 : cols < 2048 ? 64 : 256;
 }
 
 constexpr Index divide_up(Index a, Index b) noexcept {
@@ -66,11 +66,12 @@ struct Tensor {
     T* slot[max_slots];
     View<T> average;      // moving average of the values, or null
     View<T> accumulator;  // sum of earlier batches' gradients, or null
-    double* norms;        // squared norm of the gradient, a number a panel
+    double* norms;        // squared norm of the gradient, a number a panel; of a measured one the first alone
     Index panels;
-    double* penalties;  // a number a panel, or null
-    double* scale;      // of the gradient in the next update: clipping by norm
-    int rate = 0;       // which of the step's scalars
+    double* penalties;      // a number a panel, or null
+    double* scale;          // of the gradient in the next update: clipping by norm
+    bool measured = false;  // the norm of its gradient may be taken by a step of its own, see steps_gradient.h
+    int rate = 0;           // which of the step's scalars
     bool decays = false;
 
     Index panel() const noexcept { return panel_columns(cols); }

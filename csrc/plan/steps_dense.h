@@ -65,7 +65,15 @@ struct DenseForward final : Step<T> {
     }
 };
 
-// dw (k, c) = x' dz, dbias (c) = the column sums of dz, and their squared norms while the panel is in the cache.
+// Is |dw|^2 = sum (x x') o (dz dz') cheap beside the product x' dz? Half of the two symmetric matrices is computed:
+// n^2 (k + c) operations.
+inline bool gram_pays(Index n, Index k, Index c) noexcept {
+    const double most = n > 64 ? 0.25 * double(n) : 16.0;
+    return double(n) * double(n) * double(k + c) <= most * double(k) * double(c);
+}
+
+// dw (k, c) = x' dz where it is stored, dbias (c) = the column sums of dz, and their squared norms while the panel is
+// in the cache.
 template <class T>
 struct DenseBackwardWeights final : Step<T> {
     Value<T> x;
@@ -76,9 +84,16 @@ struct DenseBackwardWeights final : Step<T> {
                          const DenseArrays<T>* dense)
         : Step<T>(table, std::move(label), Split::columns, dense->w->cols, local), x(x), dz(dz), dense(dense) {}
 
-    double work(Index rows) const noexcept override { return 2.0 * double(rows) * double(x.cols) * double(this->cols); }
+    double work(Index rows) const noexcept override {
+        return (dense->w->gradient.data ? 2.0 * double(x.cols) : 1.0) * double(rows) * double(this->cols);
+    }
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
         const Index c = this->first_column(task), cols = this->columns(task);
+        if (dense->bias) {
+            this->k.column_sums(b.rows, cols, readonly(at_column(dz, c)), dense->bias->gradient.data + c);
+            finish_gradient(this->k, *dense->bias, b, task);
+        }
+        if (!dense->w->gradient.data) return;
         const View<T> dw = at_column(dense->w->gradient, c);
         this->k.gemm({.m = x.cols,
                       .n = cols,
@@ -100,10 +115,8 @@ struct DenseBackwardWeights final : Step<T> {
         if (dense->drops(b))
             this->k.noise_backward[int(Noise::dropout)](
                 {x.cols, cols, readonly(dw), dw, dense->drop, draw_of(b, dense->layer, 0, c, this->cols)});
-        finish_gradient(this->k, *dense->w, b, task);
-        if (!dense->bias) return;
-        this->k.column_sums(b.rows, cols, readonly(at_column(dz, c)), dense->bias->gradient.data + c);
-        finish_gradient(this->k, *dense->bias, b, task);
+        if (!dense->w->measured || !gram_pays(b.rows, dense->w->rows, dense->w->cols))
+            finish_gradient(this->k, *dense->w, b, task);
     }
 };
 

@@ -1,5 +1,6 @@
 // The end of a step: gradients measured and clipped, parameters, averages and statistics updated. Nothing changes
 // before all of them have been found fit.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -12,16 +13,19 @@
 namespace fusednet {
 namespace {
 
-// Runs f(i) for each i, by threads where there is enough to do.
+// Runs f(i, scratch) for each i, by threads where there is enough to do.
 template <class T, class F>
 void for_tasks(Index tasks, double work, T* scratch, F f) noexcept {
     if (work >= worth_sharing)
         run_tasks(
-            tasks, [](void* context, Index i, void*) { (*static_cast<F*>(context))(i); }, &f, scratch,
-            std::is_same_v<T, float>);
+            tasks, [](void* context, Index i, void* own) { (*static_cast<F*>(context))(i, static_cast<T*>(own)); }, &f,
+            scratch, std::is_same_v<T, float>);
     else
-        for (Index i = 0; i < tasks; ++i) f(i);
+        for (Index i = 0; i < tasks; ++i) f(i, scratch);
 }
+
+// Terms so many times larger than their sum leave it four digits at least.
+constexpr double most_cancellation = 64.0;
 
 }  // namespace
 
@@ -103,29 +107,83 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
     return true;
 }
 
+// The norms that steps of their own have measured. Where the terms of one cancel, the gradient itself is looked at.
 template <class T>
-void Plan<T>::update_chunk(const UpdateChunk& chunk) noexcept {
+void Plan<T>::settle_norms(const Batch& batch) noexcept {
+    const bool clips = spec_.optimizer.global_clip_norm < OptimizerSpec::none;
+    for (const KernelGradient<T>* gradient : measured_) {
+        const Tensor<T>& w = *gradient->w;
+        if (clips && !gram_pays(batch.rows, w.rows, w.cols)) continue;
+        double sum = 0, size = 0;
+        for (Index i = 0; i < divide_up(batch.rows, clips ? GramNorm<T>::wide : rows_a_task); ++i) {
+            sum += gradient->sums[i];
+            size += gradient->sizes[i];
+        }
+        if (clips && size > most_cancellation * sum) {
+            const double work = 2.0 * double(batch.rows) * double(w.rows) * double(w.cols);
+            for_tasks(w.panels, work, scratch_, [&](Index panel, T* scratch) {
+                double squares = 0;
+                gradient->for_blocks(
+                    table_, batch, panel, scratch, [](Index, Index) {},
+                    [&](Index, Index rows, View<T> g) {
+                        squares += table_.squared_norm(rows, w.columns(panel), readonly(g));
+                    });
+                w.norms[panel] = squares;
+            });
+            continue;
+        }
+        std::fill(w.norms, w.norms + w.panels, 0.0);
+        w.norms[0] = clips ? sum : sum * size;
+    }
+}
+
+// The rows and columns of a tensor that lie `offset` behind its first element.
+template <class T>
+void Plan<T>::update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
+                          View<const T> gradient) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
-    const Tensor<T>& t = *chunk.tensor;
     const StepScalars& scalars = scalars_[t.rate];
-    UpdateArgs<T> args{.n = chunk.count,
-                       .w = t.value.data + chunk.begin,
-                       .g = t.gradient.data + chunk.begin,
+    UpdateArgs<T> args{.rows = rows,
+                       .cols = cols,
+                       .ld = ld,
+                       .w = t.value.data + offset,
+                       .g = gradient,
                        .slot = {},
                        .scalars = scalars.optimizer,
                        .scale = *t.scale,
                        .clip_value = spec.clip_value,
                        .decay = t.decays ? scalars.decay : 0.0,
-                       .average = at_column(t.average.data, chunk.begin),
+                       .average = at_column(t.average.data, offset),
                        .average_momentum = step > 1 ? spec.average_momentum : 0.0};
-    for (int s = 0; s < spec.slots; ++s) args.slot[s] = t.slot[s] + chunk.begin;
+    for (int s = 0; s < spec.slots; ++s) args.slot[s] = t.slot[s] + offset;
     table_.optimizer_update[int(spec.kind)](args);
-    const size_t bytes = size_t(chunk.count) * sizeof(T);
-    if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0) std::memcpy(args.w, args.average, bytes);
+    if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
+        for (Index i = 0; i < rows; ++i) std::memcpy(args.w + i * ld, args.average + i * ld, size_t(cols) * sizeof(T));
 }
 
 template <class T>
-void Plan<T>::update() noexcept {
+void Plan<T>::update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scratch) noexcept {
+    const Tensor<T>& t = *chunk.tensor;
+    if (!chunk.unstored)
+        return update_part(t, chunk.begin, 1, chunk.count, chunk.count, {t.gradient.data + chunk.begin, chunk.count});
+    const Index panel = chunk.begin, cols = t.columns(panel), ld = t.value.ld;
+    const auto offset = [&](Index row) { return row * ld + panel * t.panel(); };
+    // Short rows far apart are a pattern that no hardware foresees; the product hides the wait for them.
+    const auto fetch = [&](Index row, Index rows) {
+        constexpr Index line = 64 / sizeof(T);
+        for (Index i = row; i < row + rows; ++i)
+            for (Index j = offset(i); j < offset(i) + cols; j += line) {
+                __builtin_prefetch(t.value.data + j, 0, 2);
+                for (int s = 0; s < spec_.optimizer.slots; ++s) __builtin_prefetch(t.slot[s] + j, 0, 2);
+            }
+    };
+    chunk.unstored->for_blocks(table_, batch, panel, scratch, fetch, [&](Index row, Index rows, View<T> g) {
+        update_part(t, offset(row), rows, cols, ld, readonly(g));
+    });
+}
+
+template <class T>
+void Plan<T>::update(const Batch& batch) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
     double hyper[max_hyper] = {};
     for (size_t i = 1; i < spec.hyper.size(); ++i) hyper[i] = spec.hyper[i];
@@ -137,8 +195,12 @@ void Plan<T>::update() noexcept {
         scalars_[i].decay = hyper[0] * spec.weight_decay;
     }
     double work = 0;
-    for (const UpdateChunk& chunk : chunks_) work += 16.0 * double(chunk.count);
-    for_tasks(Index(chunks_.size()), work, scratch_, [&](Index i) { update_chunk(chunks_[size_t(i)]); });
+    for (const UpdateChunk& chunk : chunks_)
+        work += chunk.unstored
+                    ? 2.0 * double(batch.rows + 8) * double(chunk.tensor->rows) * double(chunk.tensor->panel())
+                    : 16.0 * double(chunk.count);
+    for_tasks(Index(chunks_.size()), work, scratch_,
+              [&](Index i, T* scratch) { update_chunk(chunks_[size_t(i)], batch, scratch); });
     if (constrained_) constrain();
 }
 
@@ -152,7 +214,7 @@ void Plan<T>::constrain() noexcept {
             kernel({t->cols, 1, {t->value.data, 1}, t->rules.constraint_params});
             continue;
         }
-        for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i) {
+        for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
             kernel({t->rows, t->columns(i), at_column(t->value, i * t->panel()), t->rules.constraint_params});
         });
     }
@@ -172,7 +234,7 @@ void Plan<T>::keep_gradients() noexcept {
     ++pending;
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
-        for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i) {
+        for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
             const Index c = i * t->panel();
             table_.accumulate({t->rows, t->columns(i), at_column(t->accumulator, c), at_column(t->gradient, c), 0.0});
         });

@@ -54,6 +54,7 @@ class Engine:
         self._fresh: set[str] = set()  # layers whose weights are to be drawn, not taken from the old plan
         self._keep_slots = True
         self._stale = False
+        self._gradients = False  # has anybody asked for them? Training alone can do without most
         self._training = threading.RLock()
         self._building = threading.RLock()
 
@@ -97,7 +98,7 @@ class Engine:
         *_, (_, _, after) = self.shapes(input_shape)
         return after
 
-    def config(self, batch: int, *, input_gradient: bool = False) -> dict[str, Any]:
+    def config(self, batch: int, *, gradients: bool = True, input_gradient: bool = False) -> dict[str, Any]:
         """What the plan is compiled from."""
         assert self.input_shape is not None
         return {
@@ -109,6 +110,7 @@ class Engine:
             "loss": None if self.loss is None else self.loss.native(),
             "metrics": [metric.native() for metric in self.metrics],
             "optimizer": None if self.optimizer is None else self.optimizer.native(),
+            "gradients": gradients,
             "input_gradient": input_gradient,
         }
 
@@ -132,8 +134,10 @@ class Engine:
         self.loss, self.optimizer, self.metrics = loss, optimizer, metrics
         self._keep_slots, self._stale = False, True
 
-    def plan(self, batch: int | None = None) -> _native.Plan:
-        """The plan, with room for at least `batch` rows."""
+    def plan(self, batch: int | None = None, *, gradients: bool = False) -> _native.Plan:
+        """The plan, with room for at least `batch` rows and, if asked for, for all gradients."""
+        if gradients and not self._gradients:
+            self._gradients = self._stale = True
         room = max(batch or _DEFAULT_BATCH if self._plan is None else batch or 1, self._plan.batch if self._plan else 1)
         if self._plan is None or self._stale or self._plan.batch < room:
             # another thread's training would go on in the old plan, and be lost
@@ -147,13 +151,13 @@ class Engine:
 
     def plan_without_drawing(self) -> _native.Plan:
         """A new plan whose arrays are about to be set, all of them."""
-        self._plan = _native.Plan(self.config(_DEFAULT_BATCH))
+        self._plan = _native.Plan(self.config(_DEFAULT_BATCH, gradients=self._gradients))
         self._stale, self._keep_slots = False, True
         self._fresh.clear()
         return self._plan
 
     def _build(self, batch: int) -> _native.Plan:
-        plan = _native.Plan(self.config(batch))
+        plan = _native.Plan(self.config(batch, gradients=self._gradients))
         old = self._plan
         held = {} if old is None else {info["name"]: info for info in old.tensors()}
         for number, (info, tensor) in enumerate(zip(plan.tensors(), self.tensors(), strict=True)):

@@ -197,7 +197,7 @@ def fit(
 def gradients(model: "Sequential", data: Samples) -> Iterator[tuple[str, Array]]:
     """The gradients of one batch in training mode, by the arrays' names."""
     x, y, weights = data
-    plan = model._engine.plan(x.shape[0])
+    plan = model._engine.plan(x.shape[0], gradients=True)
     result = plan.compute_gradients(x, y, None, weights)
     if result["status"] != "ok":
         raise non_finite(model, result, None)
@@ -219,7 +219,7 @@ def apply(model: "Sequential", given: Mapping[str, ArrayLike] | Sequence[ArrayLi
         name: _checks.weight(model.label, f"gradient of {name}", given[name], shape, model.dtype)
         for name, shape in names.items()
     }
-    plan = model._engine.plan()
+    plan = model._engine.plan(gradients=True)
     for name, value in checked.items():
         plan.set_gradient(name, value)
     result = plan.apply_gradients()
