@@ -58,7 +58,7 @@ FUSEDNET_INLINE Normalized normalized(const Args& a, Index j, P part) {
 
 template <class F>
 void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
-    constexpr Index block = 16 * lanes;  // columns whose constants, computed once, stay in the first-level cache
+    constexpr Index block = 64 * lanes;  // columns whose constants, computed once, stay in the first-level cache
     const F f(a.params);
     for (Index start = 0; start < a.cols; start += block) {
         const Index cols = a.cols - start < block ? a.cols - start : block;
@@ -82,15 +82,14 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
 }
 
 // With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)). A
-// learned slope's gradient is a third sum in the same order. Where f' is computed from its input, which is dear, the
-// first pass leaves du in dx for the second. Columns outermost: what the two passes share stays in registers and
-// nothing is allocated.
+// learned slope's gradient is a third sum in the same order. The first pass leaves du in dx for the second. Columns
+// outermost: what the two passes share stays in registers and nothing is allocated.
 template <class F>
 void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const F f(a.params);
     const double n = a.rows > 0 ? double(a.rows) : 1.0;
     const bool sums = a.training || a.dgamma || a.dbeta || a.dslope;
-    const bool keeps = !F::from_output && sums;
+    const bool keeps = F::reads_saved && sums;
     for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
         constexpr Index count = decltype(vectors)::count;
         Normalized norm[count];
@@ -118,7 +117,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
                 for (Index v = 0; v < count; ++v) {
                     const V d = centered(i, v), du = gradient(i, v, d);
                     sum[v] = sum[v] + du;
-                    dot[v] = fma(du, d * norm[v].inverse, dot[v]);
+                    dot[v] = fma(du, d, dot[v]);
                     if constexpr (F::slope_from == Slope::learned) {
                         const V u = fma(d, norm[v].scale, norm[v].beta);
                         const V dy = load(a.dy.row(i) + j + v * lanes, part);
@@ -126,6 +125,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
                     }
                     if (keeps) store(a.dx.row(i) + j + v * lanes, du, part);  // after dy's last use, which it may be
                 }
+            for (Index v = 0; v < count; ++v) dot[v] = dot[v] * norm[v].inverse;
             join(total, sum);
             join(product, dot);
             if constexpr (F::slope_from == Slope::learned) join(slopes, of_slope);

@@ -24,8 +24,11 @@ void for_tasks(Index tasks, double work, T* scratch, F f) noexcept {
         for (Index i = 0; i < tasks; ++i) f(i, scratch);
 }
 
-// Terms so many times larger than their sum leave it four digits at least.
-constexpr double most_cancellation = 64.0;
+// Is a sum of products in T, of terms of this total size, good to five digits or so: none beyond T's range, no more
+// than two digits lost to their signs?
+bool holds(double sum, double size) noexcept {
+    return std::isfinite(size) && size > 1e-24 && size <= 64.0 * sum;
+}
 
 }  // namespace
 
@@ -107,7 +110,7 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
     return true;
 }
 
-// The norms that steps of their own have measured. Where the terms of one cancel, the gradient itself is looked at.
+// The norms that steps of their own have measured. Where that cannot be relied on, the gradient itself is looked at.
 template <class T>
 void Plan<T>::settle_norms(const Batch& batch) noexcept {
     const bool clips = spec_.optimizer.global_clip_norm < OptimizerSpec::none;
@@ -119,7 +122,7 @@ void Plan<T>::settle_norms(const Batch& batch) noexcept {
             sum += gradient->sums[i];
             size += gradient->sizes[i];
         }
-        if (clips && size > most_cancellation * sum) {
+        if (clips && !holds(sum, size)) {
             const double work = 2.0 * double(batch.rows) * double(w.rows) * double(w.cols);
             for_tasks(w.panels, work, scratch_, [&](Index panel, T* scratch) {
                 double squares = 0;
