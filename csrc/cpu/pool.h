@@ -2,6 +2,8 @@
 // changes nothing in the result. Workers spin briefly between jobs, then park.
 #pragma once
 
+#include <string>
+
 #include "../base/table.h"
 
 namespace fusednet {
@@ -10,11 +12,18 @@ namespace fusednet {
 using Task = void (*)(void* context, Index i, void* scratch);
 constexpr Index scratch_bytes = gemm_scratch * Index(sizeof(double));
 
-// How many threads a job may use. Default: FUSEDNET_NUM_THREADS, else OMP_NUM_THREADS, within the CPU affinity and
-// the cgroup's quota.
+// How many threads a job may use. Default: FUSEDNET_NUM_THREADS, else the first number of OMP_NUM_THREADS, within the
+// CPU affinity and the cgroups' quota. Set values are kept within 1 to max_threads.
 int get_num_threads() noexcept;
-void set_num_threads(int count);
+void set_num_threads(int count) noexcept;
 constexpr int max_threads = 64;
+
+// What FUSEDNET_NUM_THREADS holds, if the number of threads follows from it and it is no integer of at least 1.
+const char* bad_environment() noexcept;
+
+// How many CPUs the quotas of a process's cgroups come to, of version 1 or 2, at most max_threads: from files laid out
+// as /proc/self/cgroup and /sys/fs/cgroup are.
+int cgroup_cpus(const std::string& groups, const std::string& root);
 
 // Runs every task and returns when all are done. One job at a time has the workers; a second caller meanwhile runs
 // its own tasks alone. flush_denormals holds for the tasks only.
