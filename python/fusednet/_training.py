@@ -40,8 +40,12 @@ class Meter:
         self._label = model.label
         self._metrics = model._engine.metrics
         self._outputs = model._engine.outputs
-        self._sums: list[Array | None] = [None] * len(self._metrics)
         self._key = "loss_weighted" if model.loss.reduction == "sum" else "loss"
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was added."""
+        self._sums: list[Array | None] = [None] * len(self._metrics)
         self._loss = 0.0
         self._samples = 0
 
@@ -112,6 +116,7 @@ def run_quiet_epochs(
     x, y, weights = data
     seed = engine.seed if shuffle else None
     count = max(1, steps_a_slice(model, batch, 3.0) * batch // x.shape[0])
+    meter = Meter(model)
     logs: dict[str, float] = {}
     for first in range(epochs.start, epochs.stop, count):
         results: list[dict[str, Any]] = []
@@ -123,7 +128,7 @@ def run_quiet_epochs(
             for epoch, result in enumerate(results, first):
                 if result["status"] != "ok":
                     raise non_finite(model, result, epoch + 1)
-                meter = Meter(model)
+                meter.restart()
                 meter.add(result)
                 logs = meter.logs()
                 engine.epochs += 1
