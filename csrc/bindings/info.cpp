@@ -253,7 +253,9 @@ int get_threads() {
 
 void check_environment() {
     const char* bad = bad_environment();
-    if (bad) throw py::value_error("[FUSEDNET_NUM_THREADS] expects an integer of at least 1, got '" + std::string(bad) + "'");
+    if (bad)
+        throw py::value_error("[FUSEDNET_NUM_THREADS] expects an integer of at least 1, got '" + std::string(bad) +
+                              "'");
 }
 
 MetricSums metric_sums(Metric row) {

@@ -48,8 +48,18 @@ constexpr int patient_tasks = 4;
 // A worker that was late, or took no task of jobs of missed_time together, is not counted on for a while, twice as long
 // each time that this happens again before it has been of use.
 constexpr auto missed_time = microseconds(200), first_absence = microseconds(2000), last_absence = microseconds(64000);
+// Sharing: the least of so many steps counts, in a trial and before it; a step shared has to be faster by one part in
+// least_gain; trials are at least so many steps apart and at most so many nanoseconds; long steps are always shared.
+constexpr int trial_steps = 4, least_gain = 20, first_interval = 32;
+constexpr int64_t longest_interval = 500'000'000, long_step = 5'000'000;
 // After another caller has been seen at work, for so long each leaves a core to the other.
 constexpr auto company_time = microseconds(500);
+
+thread_local bool alone = false;  // this thread's tasks are not to be shared
+
+int64_t nanoseconds(Clock::time_point time) noexcept {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
 
 class Pool {
 public:
@@ -269,9 +279,7 @@ private:
         }
     }
 
-    bool caller_is_here(int self) const noexcept {
-        return core(self) == job_.core.load(std::memory_order_relaxed);
-    }
+    bool caller_is_here(int self) const noexcept { return core(self) == job_.core.load(std::memory_order_relaxed); }
 
     void park(Worker& own, uint32_t seen) noexcept {
         own.parked.store(1, std::memory_order_seq_cst);
@@ -317,15 +325,55 @@ int fork_generation() noexcept {
     return registered == 0 ? forks.load(std::memory_order_relaxed) : 0;
 }
 
+Sharing::Step::Step(Sharing& sharing, Index rows) noexcept : sharing_(get_num_threads() > 1 ? &sharing : nullptr) {
+    if (!sharing_) return;
+    if (rows != sharing.rows_) sharing.restart(rows);
+    alone = sharing.pays_ == sharing.trying_;
+    began_ = nanoseconds(Clock::now());
+}
+
+Sharing::Step::~Step() {
+    if (!sharing_) return;
+    alone = false;
+    sharing_->count(nanoseconds(Clock::now()) - began_);
+}
+
+void Sharing::restart(Index rows) noexcept {
+    rows_ = rows;
+    pays_ = true;
+    trying_ = false;
+    left_ = interval_ = first_interval;
+}
+
+void Sharing::count(int64_t ns) noexcept {
+    if (ns > long_step) return restart(rows_);
+    if (left_ >= trial_steps) least_ = ns;  // the first step of a trial moves the data to where it is used
+    if (ns < least_) least_ = ns;
+    if (--left_ > 0) return;
+    if (!trying_) {
+        usual_ = least_;
+        trying_ = true;
+        left_ = trial_steps + 1;
+        return;
+    }
+    const int64_t shared = pays_ ? usual_ : least_, single = pays_ ? least_ : usual_;
+    const bool pays = shared < single - single / least_gain;
+    const int64_t most = std::max<int64_t>(longest_interval / std::max<int64_t>(usual_, 1), first_interval);
+    interval_ = pays == pays_ ? int(std::min<int64_t>(2 * int64_t(interval_), most)) : first_interval;
+    pays_ = pays;
+    trying_ = false;
+    left_ = interval_;
+}
+
 void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept {
-    Pool* const held = tasks > 1 && get_num_threads() > 1 ? current_pool() : nullptr;
-    const auto alone = [&] {
+    Pool* const held = tasks > 1 && !alone && get_num_threads() > 1 ? current_pool() : nullptr;
+    const auto run_all = [&] {
         const FlushDenormals guard(flush_denormals);
         for (Index i = 0; i < tasks; ++i) task(context, i, scratch);
     };
-    if (!held) return alone();
+    if (!held) return run_all();
     const Pool::Caller counted(*held);
-    if (!held->run(tasks, task, context, scratch, flush_denormals)) alone();
+    if (!held->run(tasks, task, context, scratch, flush_denormals)) run_all();
 }
 
 FlushDenormals::FlushDenormals(bool enable) noexcept : enabled_(enable) {

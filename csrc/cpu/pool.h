@@ -29,6 +29,36 @@ int cgroup_cpus(const std::string& groups, const std::string& root);
 // its own tasks alone. flush_denormals holds for the tasks only.
 void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept;
 
+// Whether a step of some kind ends sooner with the workers' help. What threads pass each other through their caches can
+// cost more than they save: a step of 27 us took 28 with a second thread, and 83 where a virtual machine had its two
+// cores far apart (Zen 4, GCC 12, November 2026). So both are tried, now and then.
+class Sharing {
+public:
+    // One step of so many rows; until its end this thread's tasks are shared, or not.
+    class Step {
+    public:
+        Step(Sharing& sharing, Index rows) noexcept;
+        ~Step();
+        Step(const Step&) = delete;
+        Step& operator=(const Step&) = delete;
+
+    private:
+        Sharing* sharing_;  // null: one thread is all there is
+        int64_t began_ = 0;
+    };
+
+private:
+    void restart(Index rows) noexcept;
+    void count(int64_t ns) noexcept;
+
+    Index rows_ = -1;
+    bool pays_ = true;     // what was found
+    bool trying_ = false;  // the other way, now
+    int left_ = 0;         // steps until that changes
+    int interval_ = 0;     // between two trials
+    int64_t least_ = 0, usual_ = 0;
+};
+
 // How often this process has been forked from another: a lock held by a thread that was left behind stays locked.
 int fork_generation() noexcept;
 

@@ -246,7 +246,12 @@ def fit(
         for callback in callbacks:
             callback.on_train_begin({})
         (history,) = callbacks if len(callbacks) == 1 else (None,)
-        if type(history) is History and verbose == 0 and validation is None and steps <= steps_a_slice(model, batch, 3.0):
+        if (
+            type(history) is History
+            and verbose == 0
+            and validation is None
+            and steps <= steps_a_slice(model, batch, 3.0)
+        ):
             logs = run_quiet_epochs(model, train, batch, epochs, shuffle, history)
         else:
             logs = run_epochs(model, train, validation, batch, validation_batch, epochs, verbose, shuffle, callbacks)
