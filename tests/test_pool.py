@@ -50,6 +50,25 @@ print(all(np.array_equal(a, b) for a, b in zip(*results)))
     assert out == "True\n"
 
 
+def test_more_callers_than_cores_at_once():
+    """Whoever has the workers, and while the others work alone: all get what they get one after the other."""
+    out = run("""
+fusednet.set_num_threads(3)
+seeds = range(4)
+models = [network(300, seed) for seed in seeds]
+for model in models:
+    model.fit(x, y, epochs=4, verbose=0)
+again = [network(300, seed) for seed in seeds]
+threads = [threading.Thread(target=model.fit, args=(x, y), kwargs={"epochs": 4, "verbose": 0}) for model in again]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(all(np.array_equal(p, q) for a, b in zip(models, again) for p, q in zip(a.get_weights(), b.get_weights())))
+""")
+    assert out == "True\n"
+
+
 def test_the_count_changes_while_another_thread_trains():
     out = run("""
 a, b = network(300), network(300)
@@ -131,6 +150,42 @@ thread.join()
 print(ends)
 """)
     assert out == "{0}\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_parent_and_children_train_at_once(method, tmp_path):
+    """Processes made by multiprocessing, after the parent has used its threads: each gets the same bits."""
+    (tmp_path / "job.py").write_text(
+        COMMON
+        + f"""
+import multiprocessing, sys, warnings
+warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+
+def job(queue):
+    fusednet.set_num_threads(2)
+    model = network(300)
+    model.fit(x, y, epochs=3, verbose=0)
+    weights = model.get_weights()
+    if queue is not None:
+        queue.put(weights)
+    return weights
+
+if __name__ == "__main__":
+    want = job(None)
+    context = multiprocessing.get_context({method!r})
+    queue = context.Queue()
+    children = [context.Process(target=job, args=(queue,)) for _ in range(2)]
+    for child in children:
+        child.start()
+    results = [job(None), *(queue.get(timeout=80) for _ in children)]
+    for child in children:
+        child.join()
+    print([child.exitcode for child in children],
+          all(np.array_equal(a, b) for got in results for a, b in zip(want, got)))
+"""
+    )
+    done = subprocess.run([sys.executable, tmp_path / "job.py"], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "[0, 0] True\n", done.stdout + done.stderr
 
 
 def test_two_threads_may_not_train_one_model():

@@ -241,11 +241,22 @@ Index first_nonfinite_row(const py::array& x) {
 void set_threads(int count) {
     if (count < 1 || count > max_threads)
         Argument{"set_num_threads", "count"}.bad_value("1 to " + std::to_string(max_threads), std::to_string(count));
-    const py::gil_scoped_release release;
     set_num_threads(count);
 }
 
+int get_threads() {
+    check_environment();
+    return get_num_threads();
+}
+
 }  // namespace
+
+void check_environment() {
+    const char* bad = bad_environment();
+    if (bad)
+        throw py::value_error("[FUSEDNET_NUM_THREADS] expects an integer of at least 1, got '" + std::string(bad) +
+                              "'");
+}
 
 MetricSums metric_sums(Metric row) {
 #define FUSEDNET_ROW(name, code, fixed, per_output, ...) {fixed, per_output},
@@ -286,8 +297,9 @@ void register_info(py::module_& m) {
     m.def("schedule_rows", &schedule_rows);
     m.def("isa_info", &isa_info);
     m.def("cuda_info", &cuda_info);
-    m.def("get_num_threads", &get_num_threads);
+    m.def("get_num_threads", &get_threads);
     m.def("set_num_threads", &set_threads, py::arg("count"));
+    m.def("cgroup_cpus", &cgroup_cpus, py::arg("groups"), py::arg("root"));
     m.def(
         "random_uniform",
         [](uint64_t seed, uint64_t stream, Index count) {

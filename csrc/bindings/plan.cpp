@@ -3,6 +3,9 @@
 
 #include <pybind11/stl.h>
 
+#include <limits>
+
+#include "../base/random.h"
 #include "arrays.h"
 #include "names.h"
 #include "register.h"
@@ -14,6 +17,7 @@ namespace {
 class PyPlan {
 public:
     explicit PyPlan(const py::dict& config) {
+        check_environment();
         PlanSpec spec = plan_spec(config);
         if (!spec.float64) used_table();
         plan_ = make_plan(std::move(spec));
@@ -161,6 +165,36 @@ py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::o
     }
     if (interrupt.stopped()) throw py::error_already_set();
     return result_dict(result);
+}
+
+// So many epochs, the data in the order of (seed, stream), (seed, stream + 1), ... or as it is. Appends the results of
+// those that ended, and of the one that failed, before it raises what a signal's handler raised.
+void train_epochs(PyPlan& self, const py::array& x, const py::array& y, const std::optional<uint64_t>& seed,
+                  uint64_t stream, Index epochs, Index batch, const py::object& weights, py::list results) {
+    const char* op = "train_epochs";
+    self.need_optimizer(op);
+    const Rows rows = samples(op, "x", x, any_size, self.spec().features);
+    self.check_batch(op, batch);
+    if (epochs < 0) Argument{op, "epochs"}.bad_value("at least 0", std::to_string(epochs));
+    const Index count = x.shape(0);
+    const Targets targets = self.targets(op, y, weights, count, nullptr, 0, count);
+    std::vector<int64_t> order(size_t(seed ? count : 0));
+    std::vector<Result> done;
+    done.reserve(size_t(epochs));
+    Interrupt interrupt(signalled);
+    {
+        const py::gil_scoped_release release;
+        for (Index epoch = 0; epoch < epochs; ++epoch) {
+            if (seed) philox_permutation(*seed, stream + uint64_t(epoch), count, order.data());
+            Result result = self.plan().train(rows, targets, seed ? order.data() : nullptr, 0, count, batch,
+                                              std::numeric_limits<double>::infinity(), interrupt);
+            if (interrupt.stopped()) break;
+            done.push_back(std::move(result));
+            if (done.back().status != Status::ok) break;
+        }
+    }
+    for (const Result& result : done) results.append(result_dict(result));
+    if (interrupt.stopped()) throw py::error_already_set();
 }
 
 py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
@@ -344,6 +378,8 @@ void register_plan(py::module_& m) {
             py::arg("name"), py::arg("value"))
         .def("train", &train, py::arg("x"), py::arg("y"), py::arg("order"), py::arg("begin"), py::arg("end"),
              py::arg("batch"), py::arg("budget_ms"), py::arg("weights") = py::none())
+        .def("train_epochs", &train_epochs, py::arg("x"), py::arg("y"), py::arg("seed"), py::arg("stream"),
+             py::arg("epochs"), py::arg("batch"), py::arg("weights"), py::arg("results"))
         .def("recalibrate", &recalibrate, py::arg("x"), py::arg("begin"), py::arg("end"))
         .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"),
              py::arg("weights") = py::none())

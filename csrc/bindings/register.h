@@ -18,6 +18,9 @@ void register_ops_layers(pybind11::module_& m);
 void register_ops_losses(pybind11::module_& m);
 void register_ops_updates(pybind11::module_& m);
 
+// Raises ValueError where the environment asks for a number of threads that is none.
+void check_environment();
+
 // How many numbers a metric sums, and how many more for each output.
 struct MetricSums {
     Index fixed, per_output;

@@ -2,6 +2,8 @@
 // changes nothing in the result. Workers spin briefly between jobs, then park.
 #pragma once
 
+#include <string>
+
 #include "../base/table.h"
 
 namespace fusednet {
@@ -11,15 +13,52 @@ using Task = void (*)(void* context, Index i, void* scratch);
 constexpr Index plan_scratch = 16 * 1024;  // elements beside those of the matrix product
 constexpr Index scratch_bytes = (gemm_scratch + plan_scratch) * Index(sizeof(double));
 
-// How many threads a job may use. Default: FUSEDNET_NUM_THREADS, else OMP_NUM_THREADS, within the CPU affinity and
-// the cgroup's quota.
+// How many threads a job may use. Default: FUSEDNET_NUM_THREADS, else the first number of OMP_NUM_THREADS, within the
+// CPU affinity and the cgroups' quota. Set values are kept within 1 to max_threads.
 int get_num_threads() noexcept;
-void set_num_threads(int count);
+void set_num_threads(int count) noexcept;
 constexpr int max_threads = 64;
+
+// What FUSEDNET_NUM_THREADS holds, if the number of threads follows from it and it is no integer of at least 1.
+const char* bad_environment() noexcept;
+
+// How many CPUs the quotas of a process's cgroups come to, of version 1 or 2, at most max_threads: from files laid out
+// as /proc/self/cgroup and /sys/fs/cgroup are.
+int cgroup_cpus(const std::string& groups, const std::string& root);
 
 // Runs every task and returns when all are done. One job at a time has the workers; a second caller meanwhile runs
 // its own tasks alone. flush_denormals holds for the tasks only.
 void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept;
+
+// Whether a step of some kind ends sooner with the workers' help. What threads pass each other through their caches can
+// cost more than they save: a step of 27 us took 28 with a second thread, and 83 where a virtual machine had its two
+// cores far apart (Zen 4, GCC 12, November 2026). So both are tried, now and then.
+class Sharing {
+public:
+    // One step of so many rows; until its end this thread's tasks are shared, or not.
+    class Step {
+    public:
+        Step(Sharing& sharing, Index rows) noexcept;
+        ~Step();
+        Step(const Step&) = delete;
+        Step& operator=(const Step&) = delete;
+
+    private:
+        Sharing* sharing_;  // null: one thread is all there is
+        int64_t began_ = 0;
+    };
+
+private:
+    void restart(Index rows) noexcept;
+    void count(int64_t ns) noexcept;
+
+    Index rows_ = -1;
+    bool pays_ = true;     // what was found
+    bool trying_ = false;  // the other way, now
+    int left_ = 0;         // steps until that changes
+    int interval_ = 0;     // between two trials
+    int64_t least_ = 0, usual_ = 0;
+};
 
 // How often this process has been forked from another: a lock held by a thread that was left behind stays locked.
 int fork_generation() noexcept;

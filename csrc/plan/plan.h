@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../base/table.h"
+#include "../cpu/pool.h"
 #include "arena.h"
 #include "spec.h"
 #include "steps_dense.h"
@@ -275,6 +276,7 @@ private:
     double* losses_ = nullptr;
     StepScalars* scalars_ = nullptr;  // one a multiplier
     T* scratch_ = nullptr;
+    Sharing training_, inference_;
     std::mutex busy_;  // one thread at a time
     int forks_ = 0;
 };

@@ -208,7 +208,10 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
         batch.training = batch.gradients = true;
         if (spec_.optimizer.accumulate > 1 && ends_accumulation())
             batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
-        if (!take_step(batch, interrupt, result)) break;
+        {
+            const Sharing::Step step(training_, rows);
+            if (!take_step(batch, interrupt, result)) break;
+        }
         count(rows, result);
         if (budget.over() || interrupt.look()) break;
     }
@@ -227,6 +230,7 @@ Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end
         const Index rows = end - result.next < spec_.batch ? end - result.next : spec_.batch;
         Batch batch = batch_at(x, y, nullptr, result.next, rows);
         batch.training = training;
+        const Sharing::Step step(inference_, rows);
         if (!run(forward_, batch, interrupt) || !run(loss_, batch, interrupt)) {
             result.status = Status::interrupted;
             break;
@@ -246,6 +250,7 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
     while (begin < end) {
         const Index rows = end - begin < spec_.batch ? end - begin : spec_.batch;
         const Batch batch = batch_at(x, {}, nullptr, begin, rows);
+        const Sharing::Step step(inference_, rows);
         if (!run(forward_, batch, interrupt) || !run(head_, batch, interrupt)) break;
         for (Index i = 0; i < rows; ++i)
             std::memcpy(static_cast<char*>(out) + (begin + i) * out_row_bytes, output_.data.row(i),

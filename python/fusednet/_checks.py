@@ -43,6 +43,8 @@ def targets(owner: str, argument: str, y: object, rows: int, loss: Loss, outputs
     array = np.ascontiguousarray(numbers(owner, argument, array, dtype), dtype=dtype)
     finite(owner, argument, array, dtype, (outputs,))
     least, most = loss.domain
+    if least == -math.inf and most == math.inf:
+        return array
     bad = (array < least) | (array > most)
     if bad.any():
         row, column = np.argwhere(bad)[0]

@@ -4,10 +4,12 @@ import platform
 from dataclasses import dataclass
 from typing import Any
 
-from fusednet import _native
+from fusednet import _native, _threadpoolctl
 from fusednet._native import get_num_threads, set_num_threads
 
 __all__ = ["Config", "get_num_threads", "set_num_threads", "show_config"]
+
+_threadpoolctl.watch()
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def show_config() -> Config:
     """Version, kernel tables and which of them is used and why, threads, CUDA; print what it returns.
 
     Raises:
-        ValueError: FUSEDNET_ISA names a table that does not exist or that this CPU does not support.
+        ValueError: FUSEDNET_ISA names a table that does not exist or that this CPU does not support, or
+            FUSEDNET_NUM_THREADS is no integer of at least 1.
     """
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return Config(_native.__version__, _native.isa_info(), get_num_threads(), _native.cuda_info(), machine)

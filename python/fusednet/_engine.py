@@ -1,6 +1,7 @@
 """A model's state: the layers' descriptions, the compiled plan that holds every array, and where training stands."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Engine:
         self.loss: Loss | None = None
         self.optimizer: Optimizer | None = None
         self.metrics: list[Metric] = []
+        self.outputs = self.parameters = 0  # of the plan: values in a row of its outputs, and in all arrays
+        self._output_shape: Shape | None = None  # while the plan is that of the layers
         self._plan: _native.Plan | None = None
         self._fresh: set[str] = set()  # layers whose weights are to be drawn, not taken from the old plan
         self._keep_slots = True
@@ -95,6 +98,8 @@ class Engine:
 
     def output_shape(self, input_shape: Shape | None = None) -> Shape:
         """Shape of one output, for the model's input shape or another."""
+        if self._output_shape is not None and not self._stale and input_shape in (None, self.input_shape):
+            return self._output_shape
         *_, (_, _, after) = self.shapes(input_shape)
         return after
 
@@ -138,23 +143,26 @@ class Engine:
         """The plan, with room for at least `batch` rows and, if asked for, for all gradients."""
         if gradients and not self._gradients:
             self._gradients = self._stale = True
-        room = max(batch or _DEFAULT_BATCH if self._plan is None else batch or 1, self._plan.batch if self._plan else 1)
-        if self._plan is None or self._stale or self._plan.batch < room:
+        plan = self._plan
+        if plan is None or self._stale or plan.batch < (batch or 1):
+            room = batch or _DEFAULT_BATCH if plan is None else max(batch or 1, plan.batch)
             # another thread's training would go on in the old plan, and be lost
             with self._building, self.training("a larger batch or a change"):
-                self._plan = self._build(room)
-                self._stale, self._keep_slots = False, True
-                self._fresh.clear()
+                plan = self._use(self._build(room))
         if self.optimizer is not None and isinstance(self.optimizer.learning_rate, float):  # else a schedule
-            self._plan.learning_rate = self.optimizer.learning_rate
-        return self._plan
+            plan.learning_rate = self.optimizer.learning_rate
+        return plan
 
     def plan_without_drawing(self) -> _native.Plan:
         """A new plan whose arrays are about to be set, all of them."""
-        self._plan = _native.Plan(self.config(_DEFAULT_BATCH, gradients=self._gradients))
+        return self._use(_native.Plan(self.config(_DEFAULT_BATCH, gradients=self._gradients)))
+
+    def _use(self, plan: _native.Plan) -> _native.Plan:
+        self._plan, self.outputs, self._output_shape = plan, plan.outputs, self.output_shape()
+        self.parameters = sum(math.prod(tensor.shape) for tensor in self.tensors())
         self._stale, self._keep_slots = False, True
         self._fresh.clear()
-        return self._plan
+        return plan
 
     def _build(self, batch: int) -> _native.Plan:
         plan = _native.Plan(self.config(batch, gradients=self._gradients))

@@ -28,6 +28,11 @@ class Progress:
             self._bar = tqdm(total=self._steps, desc=self._title, unit="batch", dynamic_ncols=True)
         return self
 
+    @property
+    def shows(self) -> bool:
+        """Whether there is a bar, which wants running values."""
+        return self._bar is not None
+
     def advance(self, steps: int, logs: Mapping[str, float] | None = None) -> None:
         """`steps` more batches are done; logs are the running values."""
         if self._bar is not None:

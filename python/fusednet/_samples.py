@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from fusednet import _native
 
 Array = NDArray[Any]
+_FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+_BYTES = np.dtype(np.uint8)
 _EXACT = {"float32": 1 << 24, "float64": 1 << 53}  # largest magnitude up to which all integers are exact
 
 
@@ -33,7 +35,7 @@ def inputs(
     rows = array.reshape(array.shape[0], math.prod(shape))
     if (rows.shape[1] > 1 and rows.strides[1] != rows.itemsize) or not rows.flags.aligned:
         rows = np.array(rows, order="C")  # the compiled code wants the values of a row side by side
-    if check_finite and rows.dtype != np.uint8:
+    if check_finite and rows.dtype != _BYTES:
         finite(owner, argument, rows, dtype, shape)
     return rows
 
@@ -52,10 +54,12 @@ def as_array(owner: str, argument: str, value: object) -> Array:
 
 def numbers(owner: str, argument: str, array: Array, dtype: str) -> Array:
     """An array of uint8, float32 or float64 in this machine's byte order; raises as `inputs`."""
+    if array.dtype in _FLOATS or array.dtype == _BYTES:
+        return array
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     kind, size = array.dtype.kind, array.dtype.itemsize
-    if array.dtype in (np.uint8, np.float32, np.float64):
+    if array.dtype in _FLOATS or array.dtype == _BYTES:
         return array
     if kind == "b":
         return array.view(np.uint8)
@@ -77,7 +81,7 @@ def numbers(owner: str, argument: str, array: Array, dtype: str) -> Array:
 def finite(owner: str, argument: str, rows: Array, dtype: str, shape: tuple[int, ...]) -> None:
     """Raises ValueError for the first row of samples of that shape which is not finite in the model's type."""
     row = _native.first_nonfinite_row(rows)
-    if row < 0 and rows.dtype == np.float64 and dtype == "float32":
+    if row < 0 and dtype == "float32" and rows.dtype == _FLOATS[1]:
         # Finite here, yet infinite once it is rounded to the model's type.
         limit = float(np.finfo(np.float32).max)
         if rows.max() > limit or rows.min() < -limit:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusednet import _checks
+from fusednet import _checks, _seeds
 from fusednet._checks import Samples
 from fusednet._errors import NonFiniteError
 from fusednet._progress import Progress
-from fusednet.callbacks import Callback
+from fusednet.callbacks import Callback, History
 
 if TYPE_CHECKING:
     from fusednet.models import Sequential
@@ -39,9 +39,13 @@ class Meter:
         assert model.loss is not None
         self._label = model.label
         self._metrics = model._engine.metrics
-        self._outputs = model._engine.plan().outputs
-        self._sums = [np.zeros(0) for _ in self._metrics]
+        self._outputs = model._engine.outputs
         self._key = "loss_weighted" if model.loss.reduction == "sum" else "loss"
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was added."""
+        self._sums: list[Array | None] = [None] * len(self._metrics)
         self._loss = 0.0
         self._samples = 0
 
@@ -51,21 +55,23 @@ class Meter:
         if result["steps"] and len(result["metrics"]) != len(self._sums):
             raise RuntimeError(f"[{self._label}] compile expects a model that is not training: its metrics changed")
         for i, sums in enumerate(result["metrics"]):
-            self._sums[i] = sums + self._sums[i] if self._sums[i].size else np.array(sums)
+            before = self._sums[i]
+            self._sums[i] = np.array(sums) if before is None else sums + before
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """Loss and metrics so far."""
         values = {
-            f"{prefix}{metric.name}": metric.result(sums, self._outputs) if sums.size else math.nan
+            f"{prefix}{metric.name}": math.nan if sums is None else metric.result(sums, self._outputs)
             for metric, sums in zip(self._metrics, self._sums, strict=True)
         }
-        return {**values, f"{prefix}loss": self._loss / max(self._samples, 1)}
+        values[f"{prefix}loss"] = self._loss / max(self._samples, 1)
+        return values
 
 
 def steps_a_slice(model: "Sequential", batch: int, passes: float) -> int:
     """Batches in one native call; passes is 3 for training (forward and two backward) and 1 for inference."""
-    weights = sum(math.prod(tensor.shape) for tensor in model._engine.tensors())
-    return max(1, int(_SLICE_WORK / max(2.0 * passes * weights * batch, _LEAST_WORK)))
+    work = 2.0 * passes * model._engine.parameters * batch
+    return max(1, int(_SLICE_WORK / max(work, _LEAST_WORK)))
 
 
 def run_epoch(
@@ -94,11 +100,42 @@ def run_epoch(
         begin = result["next"]
         if result["status"] != "ok":
             raise non_finite(model, result, epoch + 1)
-        logs = meter.logs()
-        progress.advance(result["steps"], logs)
-        for callback in wanted:
-            callback.on_train_batch_end(number, logs)
+        if progress.shows or wanted:
+            logs = meter.logs()
+            progress.advance(result["steps"], logs)
+            for callback in wanted:
+                callback.on_train_batch_end(number, logs)
     return meter
+
+
+def run_quiet_epochs(
+    model: "Sequential", data: Samples, batch: int, epochs: range, shuffle: bool, history: History
+) -> dict[str, float]:
+    """Epochs that are a slice or less each and that nothing looks at: as many in one native call as a slice holds."""
+    engine = model._engine
+    x, y, weights = data
+    seed = engine.seed if shuffle else None
+    count = max(1, steps_a_slice(model, batch, 3.0) * batch // x.shape[0])
+    meter = Meter(model)
+    logs: dict[str, float] = {}
+    for first in range(epochs.start, epochs.stop, count):
+        results: list[dict[str, Any]] = []
+        wanted = min(count, epochs.stop - first)
+        try:
+            stream = _seeds.order_stream(engine.epochs)
+            engine.plan(batch).train_epochs(x, y, seed, stream, wanted, batch, weights, results)
+        finally:  # those that ended before Ctrl-C count
+            for epoch, result in enumerate(results, first):
+                if result["status"] != "ok":
+                    raise non_finite(model, result, epoch + 1)
+                meter.restart()
+                meter.add(result)
+                logs = meter.logs()
+                engine.epochs += 1
+                history.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    return logs
 
 
 def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -> NonFiniteError:
@@ -138,16 +175,51 @@ def evaluate(model: "Sequential", data: Samples, batch: int, advance: Callable[[
 
 def predict(model: "Sequential", x: Array, batch: int, advance: Callable[[int], None] | None = None) -> Array:
     """The model's outputs (n, outputs)."""
-    plan = model._engine.plan(batch)
-    out = np.empty((x.shape[0], plan.outputs), model.dtype)
+    engine, rows = model._engine, x.shape[0]
+    plan = engine.plan(batch)
+    out = np.empty((rows, engine.outputs), engine.dtype)
+    if rows <= plan.batch and advance is None:
+        plan.predict(x, out, 0, rows, _BUDGET_MS)
+        return out
     width = plan.batch * steps_a_slice(model, plan.batch, 1.0)
-    begin, rows = 0, x.shape[0]
+    begin = 0
     while begin < rows:
         done = plan.predict(x, out, begin, min(begin + width, rows), _BUDGET_MS)
         if advance is not None:
             advance(-(-(done - begin) // batch))
         begin = done
     return out
+
+
+def run_epochs(
+    model: "Sequential",
+    train: Samples,
+    validation: Samples | None,
+    batch: int,
+    validation_batch: int,
+    epochs: range,
+    verbose: int,
+    shuffle: bool,
+    callbacks: Sequence[Callback],
+) -> dict[str, float]:
+    """Epoch by epoch, with validation, progress and callbacks."""
+    engine, rows = model._engine, train[0].shape[0]
+    logs: dict[str, float] = {}
+    for epoch in epochs:
+        for callback in callbacks:
+            callback.on_epoch_begin(epoch, {})
+        order = engine.order(rows) if shuffle else None
+        with Progress(verbose, f"Epoch {epoch + 1}/{epochs.stop}", -(-rows // batch)) as progress:
+            logs = run_epoch(model, train, order, batch, epoch, progress, callbacks).logs()
+            engine.epochs += 1
+            if validation is not None:
+                logs.update(evaluate(model, validation, validation_batch).logs("val_"))
+            progress.finish(logs)
+        for callback in callbacks:
+            callback.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    return logs
 
 
 def fit(
@@ -173,21 +245,16 @@ def fit(
             callback.set_model(model)
         for callback in callbacks:
             callback.on_train_begin({})
-        logs: dict[str, float] = {}
-        for epoch in epochs:
-            for callback in callbacks:
-                callback.on_epoch_begin(epoch, {})
-            order = engine.order(x.shape[0]) if shuffle else None
-            with Progress(verbose, f"Epoch {epoch + 1}/{epochs.stop}", steps) as progress:
-                logs = run_epoch(model, train, order, batch, epoch, progress, callbacks).logs()
-                engine.epochs += 1
-                if validation is not None:
-                    logs.update(evaluate(model, validation, validation_batch).logs("val_"))
-                progress.finish(logs)
-            for callback in callbacks:
-                callback.on_epoch_end(epoch, logs)
-            if model.stop_training:
-                break
+        (history,) = callbacks if len(callbacks) == 1 else (None,)
+        if (
+            type(history) is History
+            and verbose == 0
+            and validation is None
+            and steps <= steps_a_slice(model, batch, 3.0)
+        ):
+            logs = run_quiet_epochs(model, train, batch, epochs, shuffle, history)
+        else:
+            logs = run_epochs(model, train, validation, batch, validation_batch, epochs, verbose, shuffle, callbacks)
         if epochs:
             engine.use_averages()
         for callback in callbacks:

@@ -222,7 +222,9 @@ class Sequential(Network):
         batch = self._inference_batch(batch_size, data.shape[0])
         if not self.built:
             self.build(shape)
-        with Progress(1 if show == 1 else 0, "Predict", -(-data.shape[0] // batch)) as bar:
+        if show != 1:
+            return _training.predict(self, data, batch)
+        with Progress(1, "Predict", -(-data.shape[0] // batch)) as bar:
             return _training.predict(self, data, batch, bar.advance)
 
     def predict_on_batch(self, x: ArrayLike) -> Array:
