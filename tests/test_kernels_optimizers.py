@@ -280,3 +280,30 @@ def test_errors_name_op_argument_expected_and_given(change, error, words):
         _native.optimizer_update(**(call | change))
     for word in words:
         assert word in str(caught.value), f"{word!r} not in {caught.value}"
+
+
+QUOTIENTS = ["adam", "amsgrad", "nadam", "adamax", "rmsprop", "adagrad", "adadelta"]
+
+
+@pytest.mark.parametrize("name", QUOTIENTS)
+def test_first_move_over_the_range_of_gradients(isa, name):
+    """From weights of 0 the move stands alone: roots and quotients, estimated or not, keep it within a few ULP."""
+    g = np.float32(10.0 ** np.linspace(-14, 14, 301)).astype(np.float64)
+    g[::2] *= -1
+    w, moved = np.zeros(g.size), np.zeros(g.size, isa.dtype)
+    slots = oracle.first_slots(name, w, DEFAULTS[name])
+    own = [s.astype(isa.dtype) for s in slots]
+    _native.optimizer_update(name, w, g, slots, 1, DEFAULTS[name])
+    _native.optimizer_update(name, moved, g.astype(isa.dtype), own, 1, DEFAULTS[name], isa=isa.isa)
+    assert_close(moved, w, 10 * isa.eps * np.abs(w), name)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_gradient_and_no_past_move_nothing(backend, name):
+    """As of an input that is always 0: a quotient of two zeros must not get into the weights."""
+    w = np.linspace(-1, 1, 2 * backend.lanes + 3).astype(backend.dtype)
+    slots = [s.astype(backend.dtype) for s in oracle.first_slots(name, w, DEFAULTS[name])]
+    before = w.copy()
+    for t in (1, 2):
+        _native.optimizer_update(name, w, np.zeros_like(w), slots, t, DEFAULTS[name], isa=backend.isa)
+    np.testing.assert_array_equal(w, before)
