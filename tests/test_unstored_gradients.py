@@ -1,4 +1,4 @@
-"""Updates that compute a kernel's gradient block by block: the same bits as from a stored one, and its norm without it."""
+"""Updates that compute a kernel's gradient block by block: the bits of a stored one, and its norm without it."""
 
 from __future__ import annotations
 

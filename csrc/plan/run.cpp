@@ -32,6 +32,17 @@ Rows from_row(const Rows& x, Index row) noexcept {
     return {static_cast<const char*>(x.data) + row * x.row_bytes, x.row_bytes, x.source};
 }
 
+// Scattered rows of the batch to come, on their way while this one trains. Long rows need no help.
+void fetch_rows(const Rows& x, Index features, const int64_t* order, Index begin, Index end) noexcept {
+    constexpr Index line = 64, most = 32 * 1024;  // bytes: what the first-level cache can wait for
+    constexpr Index sizes[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
+    const Index bytes = features * sizes[int(x.source)];
+    if (!order || bytes * (end - begin) > most) return;
+    for (Index i = begin; i < end; ++i)
+        for (Index at = 0; at < bytes; at += line)
+            __builtin_prefetch(static_cast<const char*>(x.data) + order[i] * x.row_bytes + at);
+}
+
 // float64 is the truth that others are held against: it keeps its denormals
 template <class T>
 constexpr bool flush = std::is_same_v<T, float>;
@@ -210,7 +221,8 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
             batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
         {
             const Sharing::Step step(training_, rows);
-            if (!take_step(batch, interrupt, result)) break;
+            fetch_rows(x, input_.cols, order, result.next + rows, std::min(end, result.next + rows + size));
+        if (!take_step(batch, interrupt, result)) break;
         }
         count(rows, result);
         if (budget.over() || interrupt.look()) break;

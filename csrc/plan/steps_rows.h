@@ -10,16 +10,19 @@ namespace fusednet {
 template <class T>
 struct GatherRows final : Step<T> {
     Value<T> x;
+    static constexpr Index rows_a_gather = 16;  // nothing but memory to wait for: small batches too are for all threads
+
     GatherRows(const Table<T>& table, Value<T> x) : Step<T>(table, "gather", Split::rows, x.cols, false), x(x) {}
+    Index tasks(Index rows) const noexcept override { return divide_up(rows, rows_a_gather); }
     void run(const Batch& b, Index task, T*) const noexcept override {
-        const Part part = part_of(*this, b, task);
-        const auto* from = static_cast<const char*>(b.x.data) + (b.order ? 0 : part.row * b.x.row_bytes);
-        this->k.gather[int(b.x.source)]({.rows = part.rows,
+        const Index row = task * rows_a_gather;
+        const auto* from = static_cast<const char*>(b.x.data) + (b.order ? 0 : row * b.x.row_bytes);
+        this->k.gather[int(b.x.source)]({.rows = b.rows - row < rows_a_gather ? b.rows - row : rows_a_gather,
                                          .cols = x.cols,
                                          .src = from,
                                          .src_row_bytes = b.x.row_bytes,
-                                         .order = at_column(b.order, part.row),
-                                         .dst = at(x.data, part)});
+                                         .order = at_column(b.order, row),
+                                         .dst = {x.data.row(row), x.data.ld}});
     }
 };
 
