@@ -138,13 +138,92 @@ inline void gemm_pack_rows(GemmTile& t, Index rows, T* packed) noexcept {
     t.a = packed;
 }
 
-// Columns of C side by side, up to gemm_columns, as `tiles` tiles of nearly equal width.
+// Columns too few to fill a vector worth its time are computed in vectors along k or m instead.
+constexpr Index gemm_thin = lanes / 4;
+constexpr Index gemm_thin_depth = 8 * 1024;  // k at a time
+static_assert(gemm_thin * gemm_thin_depth <= gemm_scratch);
+
+struct GemmThin {
+    const Gemm<T>& g;
+    Index col;
+    T start(Index i, Index j) const noexcept {
+        return (g.accumulate ? g.c.row(i)[col + j] : T(0)) + (g.bias ? g.bias[col + j] : T(0));
+    }
+};
+
+// A's rows are contiguous: the sums run along k, B's columns packed beside each other where they are not.
+template <int cols>
+void gemm_thin_rows(const GemmThin& t) noexcept {
+    const Gemm<T>& g = t.g;
+    for (Index first = 0; first == 0 || first < g.k; first += gemm_thin_depth) {
+        const Index depth = g.k - first < gemm_thin_depth ? g.k - first : gemm_thin_depth;
+        const T* column[cols];
+        for (int j = 0; j < cols; ++j) {
+            const T* from = g.b + first * g.b_row + (t.col + j) * g.b_col;
+            column[j] = from;
+            if (g.b_row == 1) continue;
+            T* packed = g.scratch + j * gemm_thin_depth;
+            for (Index p = 0; p < depth; ++p) packed[p] = from[p * g.b_row];
+            column[j] = packed;
+        }
+        for (Index i = 0; i < g.m; ++i) {
+            const T* a = g.a + i * g.a_row + first;
+            V sum[cols];
+            for (V& s : sum) s = V(0.0);
+            for_vectors(depth, [&](Index p, auto part) FUSEDNET_INLINE_LAMBDA {
+                const V va = load(a + p, part);
+                FUSEDNET_UNROLL
+                for (int j = 0; j < cols; ++j) sum[j] = fma(va, load(column[j] + p, part), sum[j]);
+            });
+            for (int j = 0; j < cols; ++j) {
+                T& c = g.c.row(i)[t.col + j];
+                c = (first == 0 ? t.start(i, j) : c) + reduce_add(sum[j]);
+            }
+        }
+    }
+}
+
+// A's columns are contiguous: as many rows of C at a time as there are lanes.
+template <int cols>
+void gemm_thin_columns(const GemmThin& t) noexcept {
+    const Gemm<T>& g = t.g;
+    for_vectors(g.m, [&](Index i, auto part) FUSEDNET_INLINE_LAMBDA {
+        V sum[cols];
+        for (V& s : sum) s = V(0.0);
+        for (Index p = 0; p < g.k; ++p) {
+            const V va = load(g.a + p * g.a_col + i, part);
+            const T* b = g.b + p * g.b_row + t.col * g.b_col;
+            FUSEDNET_UNROLL
+            for (int j = 0; j < cols; ++j) sum[j] = fma(va, broadcast(b[j * g.b_col]), sum[j]);
+        }
+        for (int j = 0; j < cols; ++j) {
+            T down[lanes];
+            store(down, sum[j]);
+            for (Index l = 0; l < width(part); ++l) g.c.row(i + l)[t.col + j] = t.start(i + l, j) + down[l];
+        }
+    });
+}
+
+template <int cols = gemm_thin>
+void gemm_thin_pick(const GemmThin& t, Index wanted) noexcept {
+    if constexpr (cols > 0) {
+        if (wanted < cols)
+            gemm_thin_pick<cols - 1>(t, wanted);
+        else if (t.g.a_col == 1)
+            gemm_thin_rows<cols>(t);
+        else
+            gemm_thin_columns<cols>(t);
+    }
+}
+
+// Columns of C side by side, up to gemm_columns, as `tiles` tiles of nearly equal width; the last `thin` are in none.
 struct GemmBlock {
-    Index cols, vectors, tiles, rows;  // rows: of a tile
-    explicit GemmBlock(Index left) noexcept : cols(left < gemm_columns ? left : gemm_columns) {
-        vectors = (cols + lanes - 1) / lanes;
+    Index cols, thin, vectors, tiles, rows;  // rows: of a tile
+    GemmBlock(const Gemm<T>& g, Index left) noexcept : cols(left < gemm_columns ? left : gemm_columns), thin(0) {
+        if (cols % lanes <= gemm_thin && (g.a_col == 1 || g.a_row == 1)) thin = cols % lanes;
+        vectors = (cols - thin + lanes - 1) / lanes;
         tiles = (vectors + gemm_vectors - 1) / gemm_vectors;
-        rows = gemm_rows(int((vectors + tiles - 1) / tiles));
+        rows = vectors ? gemm_rows(int((vectors + tiles - 1) / tiles)) : 64;
     }
     Index first(Index tile) const noexcept { return vectors * tile / tiles; }  // vector
 };
@@ -155,10 +234,12 @@ inline bool gemm_collides(Index stride) noexcept {
 }
 
 inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noexcept {
-    const Index width = block.vectors * lanes, row_tiles = (g.m + block.rows - 1) / block.rows;
+    const Index width = block.vectors * lanes, wide = block.cols - block.thin;
+    const Index row_tiles = (g.m + block.rows - 1) / block.rows;
+    if (block.thin) gemm_thin_pick({g, col + wide}, block.thin);
     // many rows of C repay the copy of B
     const bool pack =
-        g.b_col != 1 || (!masked_loads && width != block.cols) || (g.k > 16 && (gemm_collides(g.b_row) || g.m > 128));
+        g.b_col != 1 || (!masked_loads && width != wide) || (g.k > 16 && (gemm_collides(g.b_row) || g.m > 128));
     const bool pack_rows = block.tiles > 2 && (g.a_col == 1 ? gemm_collides(g.a_row) : g.a_row == 1);
     T* const packed_rows = g.scratch + gemm_depth * gemm_columns;
     Index start = 0;
@@ -170,7 +251,7 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
             // each tile's columns by themselves: its rows of B are then one after the other
             for (Index t = 0; t < block.tiles; ++t) {
                 const Index from = block.first(t) * lanes, end = block.first(t + 1) * lanes;
-                gemm_pack(b + from * g.b_col, g.b_row, g.b_col, depth, block.cols - from, end - from,
+                gemm_pack(b + from * g.b_col, g.b_row, g.b_col, depth, wide - from, end - from,
                           g.scratch + from * depth);
             }
         }
@@ -194,7 +275,7 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
                 t.b = pack ? g.scratch + from * depth : b + from;
                 if (pack) t.b_row = end - from;
                 t.c = g.c.row(row) + col + from;
-                t.tail = i == block.tiles - 1 ? block.cols - (block.vectors - 1) * lanes : lanes;
+                t.tail = i == block.tiles - 1 ? wide - (block.vectors - 1) * lanes : lanes;
                 t.bias = first && g.bias ? g.bias + col + from : nullptr;
                 gemm_pick(block.first(i + 1) - block.first(i), rows)(t);
             }
@@ -213,7 +294,7 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
 
 inline void gemm(const Gemm<T>& g) noexcept {
     for (Index col = 0; col < g.n;) {
-        const GemmBlock block(g.n - col);
+        const GemmBlock block(g, g.n - col);
         gemm_block(g, col, block);
         col += block.cols;
     }
