@@ -181,6 +181,11 @@ py::dict isa_info() {
         d["name"] = isas[i].table->name;
         d["lanes"] = isas[i].table->lanes;
         d["supported"] = isas[i].supported;
+        d["base"] = isas[i].table->base ? py::object(py::str(isas[i].table->base)) : py::none();
+        py::list products;
+        for (int p = 0; p < int(Precision::count); ++p)
+            if (isas[i].table->reduced[p]) products.append(precision_names[p]);
+        d["products"] = products;
         tables.append(d);
     }
     py::dict d;

@@ -102,6 +102,9 @@ protected:
 
 std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 
+// What products are made of: the table may have none of the precision asked for.
+std::string product_text(const Table<float>& table, Precision precision);
+
 // Below this many operations a stage is over before another thread has heard of it (about 2 µs).
 constexpr double worth_sharing = 200e3;
 

@@ -57,6 +57,17 @@ bool Plan<T>::write(const std::string& name, bool gradient, const void* values) 
     return true;
 }
 
+std::string product_text(const Table<float>& table, Precision precision) {
+    if (precision == Precision::highest) return "float32";
+    const bool high = precision == Precision::high;
+    const std::string name = std::string("'") + precision_names[int(precision)] + "'";
+    if (table.reduced[int(precision)]) return std::string(high ? "three of bfloat16 (" : "bfloat16 (") + name + ")";
+    return "float32 (" + name + " asked; " +
+           (high && table.reduced[int(Precision::medium)] ? "three products of bfloat16 pay with AMX only, which the "
+                                                          : "there are none of bfloat16 in the ") +
+           table.name + " kernels" + (high && table.reduced[int(Precision::medium)] ? " lack)" : ")");
+}
+
 template <class T>
 std::string Plan<T>::describe() const {
     std::string text;

@@ -13,6 +13,7 @@ struct DenseArrays {
     View<T> masked;                                // (k, c): w with this pass's connections dropped, or null
     Params drop;
     uint64_t layer = 0;
+    Product<T> product = nullptr;  // at the plan's precision
 
     bool drops(const Batch& b) const noexcept { return masked.data && b.training; }
     View<T> used(const Batch& b) const noexcept { return drops(b) ? masked : w->value; }
@@ -43,7 +44,7 @@ struct DenseForward final : Step<T> {
                                                         at_column(dense->masked, c), dense->drop,
                                                         draw_of(b, dense->layer, 0, c, this->cols)});
         const View<T> w = dense->used(b);
-        this->k.gemm({.m = b.rows,
+        dense->product({.m = b.rows,
                       .n = cols,
                       .k = x.cols,
                       .a = x.data.data,
@@ -80,7 +81,7 @@ struct DenseBackwardWeights final : Step<T> {
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
         const Index c = this->first_column(task), cols = this->columns(task);
         const View<T> dw = at_column(dense->w->gradient, c);
-        this->k.gemm({.m = x.cols,
+        dense->product({.m = x.cols,
                       .n = cols,
                       .k = b.rows,
                       .a = x.data.data,
@@ -122,7 +123,7 @@ struct DenseBackwardInput final : Step<T> {
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
         const Index c = this->first_column(task);
         const View<T> w = dense->used(b);
-        this->k.gemm({.m = b.rows,
+        dense->product({.m = b.rows,
                       .n = this->columns(task),
                       .k = dense->w->cols,
                       .a = dz.data,
