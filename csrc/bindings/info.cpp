@@ -9,6 +9,7 @@
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
 #include "../cuda/device.h"
+#include "../plan/plan.h"
 #include "arrays.h"
 #include "names.h"
 #include "register.h"
@@ -193,6 +194,10 @@ py::dict isa_info() {
     d["used"] = used_table().name;
     d["reason"] = isa_override() ? "FUSEDNET_ISA=" + std::string(isa_override()) : "the widest that this CPU supports";
     d["float64_lanes"] = float64_table().lanes;
+    py::dict products;
+    for (int p = 0; p < int(Precision::count); ++p)
+        products[precision_names[p]] = product_text(used_table(), Precision(p));
+    d["products"] = products;
     return d;
 }
 

@@ -26,6 +26,8 @@ struct Bf16Tile {
 template <int rows, int vectors>
 void bf16_tile(const Bf16Tile& t) noexcept {
     __m512 sum[rows][vectors];
+    float* const c = t.c;
+    const Index ldc = t.ldc;
     const __mmask16 mask = static_cast<__mmask16>((1u << t.tail) - 1u);
     const auto row = [&](const float* p, int j) FUSEDNET_INLINE_LAMBDA {
         return j == vectors - 1 ? _mm512_maskz_loadu_ps(mask, p + j * lanes) : _mm512_loadu_ps(p + j * lanes);
@@ -35,7 +37,7 @@ void bf16_tile(const Bf16Tile& t) noexcept {
         const __m512 start = t.bias ? row(t.bias, j) : _mm512_setzero_ps();
         FUSEDNET_UNROLL
         for (int i = 0; i < rows; ++i)
-            sum[i][j] = t.accumulate ? _mm512_add_ps(row(t.c + i * t.ldc, j), start) : start;
+            sum[i][j] = t.accumulate ? _mm512_add_ps(row(c + i * ldc, j), start) : start;
     }
     const uint32_t *a = t.a, *b = t.b;
     for (Index p = 0; p < t.pairs; ++p, a += t.a_pair, b += vectors * lanes) {
@@ -53,9 +55,9 @@ void bf16_tile(const Bf16Tile& t) noexcept {
     for (int i = 0; i < rows; ++i) FUSEDNET_UNROLL
     for (int j = 0; j < vectors; ++j) {
         if (j == vectors - 1)
-            _mm512_mask_storeu_ps(t.c + i * t.ldc + j * lanes, mask, sum[i][j]);
+            _mm512_mask_storeu_ps(c + i * ldc + j * lanes, mask, sum[i][j]);
         else
-            _mm512_storeu_ps(t.c + i * t.ldc + j * lanes, sum[i][j]);
+            _mm512_storeu_ps(c + i * ldc + j * lanes, sum[i][j]);
     }
 }
 

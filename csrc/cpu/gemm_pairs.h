@@ -51,8 +51,24 @@ FUSEDNET_INLINE void pack_block(const PairSource& s, uint32_t* to, Index ld) {
     for (int i = 0; i < 16; ++i) store_pairs(to + i * ld, words[i]);
 }
 
+// Lines that need no turning, one after the other.
+template <bool low>
+void pack_lines(const PairSource& s, uint32_t* to, Index ld) noexcept {
+    for (Index i = 0; i < s.lines; ++i) {
+        const float* from = s.x + i * s.line_step;
+        Index k = 0;
+        for (; k + 32 <= s.k; k += 32)
+            store_pairs(to + i * ld + k / 2,
+                        pairs_along(part<low>(load_floats(from + k)), part<low>(load_floats(from + k + 16))));
+        if (k < s.k)
+            store_pairs(to + i * ld + k / 2, pairs_along(part<low>(load_floats(from + k, s.k - k)),
+                                                         part<low>(load_floats(from + k + 16, s.k - k - 16))));
+    }
+}
+
 template <Run run, bool by_line, bool low>
 void pack_run(const PairSource& s, uint32_t* to, Index ld) noexcept {
+    if constexpr (run == Run::along && by_line) return pack_lines<low>(s, to, ld);
     for (Index k = 0; k < s.k; k += 32)
         for (Index line = 0; line < s.lines; line += 16) {
             const PairSource block = {s.x + line * s.line_step + k * s.k_step, s.line_step, s.k_step, s.lines - line,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _native, _seeds
+from fusednet._config import get_float32_matmul_precision
 from fusednet._layer import Layer, Shape, WeightSpec, natives
 from fusednet.layers import InputLayer
 from fusednet.losses import Loss
@@ -36,7 +37,7 @@ class Tensor:
 class Engine:
     """Builds plans from layers and moves the state from an old plan to a new one, so that no caller has to care.
 
-    A plan is replaced when a larger batch, another loss, another optimizer or other layers need it; the new one is
+    A plan is replaced when a larger batch, another loss, optimizer or precision, or other layers need it; the new one is
     complete before the old one is let go, so a failure changes nothing.
     """
 
@@ -97,11 +98,17 @@ class Engine:
         *_, (_, _, after) = self.shapes(input_shape)
         return after
 
+    @property
+    def precision(self) -> str:
+        """That of the products in the next plan; float64 has one."""
+        return get_float32_matmul_precision() if self.dtype == "float32" else "highest"
+
     def config(self, batch: int, *, input_gradient: bool = False) -> dict[str, Any]:
         """What the plan is compiled from."""
         assert self.input_shape is not None
         return {
             "dtype": self.dtype,
+            "precision": self.precision,
             "batch": batch,
             "features": int(np.prod(self.input_shape)),
             "layers": [entry for layer, before, _ in self.shapes() for entry in natives(layer, before)],
@@ -135,7 +142,8 @@ class Engine:
     def plan(self, batch: int | None = None) -> _native.Plan:
         """The plan, with room for at least `batch` rows."""
         room = max(batch or _DEFAULT_BATCH if self._plan is None else batch or 1, self._plan.batch if self._plan else 1)
-        if self._plan is None or self._stale or self._plan.batch < room:
+        stale = self._stale or self._plan is None or self._plan.precision != self.precision
+        if self._plan is None or stale or self._plan.batch < room:
             # another thread's training would go on in the old plan, and be lost
             with self._building, self.training("a larger batch or a change"):
                 self._plan = self._build(room)
