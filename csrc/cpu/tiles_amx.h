@@ -6,7 +6,8 @@ struct alignas(64) TileConfiguration {
     uint16_t bytes_a_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
-static_assert(sizeof(TileConfiguration) == 64);
+static_assert(sizeof(TileConfiguration) == 64 && __builtin_offsetof(TileConfiguration, bytes_a_row) == 16 &&
+              __builtin_offsetof(TileConfiguration, rows) == 48);
 constexpr TileConfiguration tile_configuration;
 
 FUSEDNET_INLINE void tiles_begin() {

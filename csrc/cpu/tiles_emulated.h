@@ -37,31 +37,32 @@ inline void emulated_store(int tile, void* to, Index row_bytes) noexcept {
 inline float emulated_flush(float x) noexcept {
     return __builtin_fabsf(x) < __FLT_MIN__ ? __builtin_copysignf(0.0f, x) : x;
 }
-inline float emulated_number(uint32_t bf16) noexcept {
-    const uint32_t bits = bf16 << 16;
-    float x = 0;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return emulated_flush(x);
-}
-
-// TDPBF16PS: the even and the odd numbers of a row are summed by themselves, then joined, then added.
-inline void emulated_dot(int sums, int a, int b) noexcept {
-    for (int i = 0; i < 16; ++i) {
-        float even[16] = {}, odd[16] = {};
-        for (int p = 0; p < 16; ++p)
+// The even (0) or odd (1) numbers of a tile.
+struct EmulatedNumbers {
+    float at[16][16];
+    EmulatedNumbers(int tile, int odd) noexcept {
+        for (int i = 0; i < 16; ++i)
             for (int j = 0; j < 16; ++j) {
-                const uint32_t left = emulated_tile(a)[i][p], right = emulated_tile(b)[p][j];
-                const float x = emulated_number(left & 0xffff), y = emulated_number(right & 0xffff);
-                even[j] = emulated_flush(even[j] + emulated_flush(x * y));
-                const float u = emulated_number(left >> 16), v = emulated_number(right >> 16);
-                odd[j] = emulated_flush(odd[j] + emulated_flush(u * v));
+                const uint32_t word = emulated_tile(tile)[i][j], bits = odd ? word & 0xffff0000 : word << 16;
+                __builtin_memcpy(&at[i][j], &bits, sizeof bits);
+                at[i][j] = emulated_flush(at[i][j]);
             }
-        for (int j = 0; j < 16; ++j) {
-            float sum = 0;
-            __builtin_memcpy(&sum, &emulated_tile(sums)[i][j], sizeof sum);
-            sum = emulated_flush(sum + emulated_flush(even[j] + odd[j]));
-            __builtin_memcpy(&emulated_tile(sums)[i][j], &sum, sizeof sum);
-        }
+    }
+};
+
+// TDPBF16PS: the even and the odd products of a row are summed by themselves, then joined, then added.
+inline void emulated_dot(int sums, int a, int b) noexcept {
+    const EmulatedNumbers left[2] = {{a, 0}, {a, 1}}, right[2] = {{b, 0}, {b, 1}};
+    for (int i = 0; i < 16; ++i) {
+        float part[2][16] = {}, sum[16];
+        for (int odd = 0; odd < 2; ++odd)
+            for (int p = 0; p < 16; ++p)
+                for (int j = 0; j < 16; ++j)
+                    part[odd][j] =
+                        emulated_flush(part[odd][j] + emulated_flush(left[odd].at[i][p] * right[odd].at[p][j]));
+        __builtin_memcpy(sum, emulated_tile(sums)[i], sizeof sum);
+        for (int j = 0; j < 16; ++j) sum[j] = emulated_flush(sum[j] + emulated_flush(part[0][j] + part[1][j]));
+        __builtin_memcpy(emulated_tile(sums)[i], sum, sizeof sum);
     }
 }
 
