@@ -10,7 +10,7 @@ import pytest
 
 from fusednet import _native, ops
 from helpers import Guarded, assert_close, rng
-from test_kernels_gemm import LAYOUTS, operands
+from test_kernels_gemm import LAYOUTS
 
 FORCED = os.environ.get("FUSEDNET_ISA")
 TABLES = [t for t in _native.isa_info()["tables"] if not FORCED or t["name"] == FORCED]
@@ -38,6 +38,16 @@ def bf16(x):
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(F32).reshape(np.shape(x))
 
 
+def operand(x, transposed, pad):
+    """x as a view, stored transposed or not, off alignment, with NaN around it and between its rows."""
+    stored = (x.T if transposed else x).astype(F32)
+    rows, cols = stored.shape
+    buffer = np.full(17 + rows * (cols + pad) + 64, np.nan, F32)
+    view = buffer[17 : 17 + rows * (cols + pad)].reshape(rows, cols + pad)[:, :cols]
+    view[...] = stored
+    return view.T if transposed else view
+
+
 def run(product, a, b, out, **named):
     isa, precision = product
     _native.gemm(a, b, out, isa=isa, precision=precision, **named)
@@ -45,7 +55,8 @@ def run(product, a, b, out, **named):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_integers_are_exact(product, layout):
-    """A term lost, doubled or misplaced cannot hide: every sum is exact, of high and low parts too."""
+    """A term lost, doubled or misplaced cannot hide, nor one of what lies beyond an operand: every sum is exact, of
+    high and low parts too."""
     g = rng(1)
     edges = [tuple(int(v) for v in g.permutation([s, *g.choice(SIZES, 2)])) for s in SIZES for _ in range(6)]
     for number, (m, n, k) in enumerate([*edges, *BLOCKS]):
@@ -54,7 +65,8 @@ def test_integers_are_exact(product, layout):
             wide = a if number % 2 else b
             wide[...] = g.integers(-(2**13), 2**13, wide.shape)
         bias, start = g.integers(-99, 99, n), g.integers(-99, 99, (m, n))
-        va, vb = operands(layout, a.astype(F32), b.astype(F32), F32)
+        pad = 3 if layout == "strided" else 0
+        va, vb = operand(a, layout in ("tn", "tt"), pad), operand(b, layout in ("nt", "tt"), pad)
         out = Guarded((m, n), F32)
         run(product, va, vb, out.view, bias=bias.astype(F32))
         np.testing.assert_array_equal(out.check(), a @ b + bias, err_msg=f"{m, n, k} bias")
@@ -67,9 +79,11 @@ def test_rows_and_columns_apart(product):
     """A whose numbers lie apart in both directions."""
     g = rng(2)
     a, b = g.integers(-8, 9, (70, 102)).astype(F32), g.integers(-8, 9, (34, 40)).astype(F32)
+    want = a[::2, ::3] @ b
+    a[1::2], a[:, 1::3], a[:, 2::3] = np.nan, np.nan, np.nan
     out = Guarded((35, 40), F32)
     run(product, a[::2, ::3], b, out.view)
-    np.testing.assert_array_equal(out.check(), a[::2, ::3] @ b)
+    np.testing.assert_array_equal(out.check(), want)
 
 
 def test_operands_are_rounded_to_nearest_even(product):

@@ -171,6 +171,7 @@ SAID = {
     ("avx512_bf16", "medium"): "bfloat16 ('medium')",
     ("amx", "high"): "three of bfloat16 ('high')",
     ("amx_emulated", "high"): "three of bfloat16 ('high')",
+    ("amx_emulated_avx512", "medium"): "bfloat16 ('medium')",
 }
 
 

@@ -38,6 +38,11 @@ extern const Products products;
 namespace amx_emulated {
 extern const Products products;
 }
+#ifdef FUSEDNET_X86
+namespace amx_emulated_avx512 {
+extern const Products products;
+}
+#endif
 #endif
 
 namespace {
@@ -81,7 +86,7 @@ Table<float> with_products(const Table<float>& base, const char* name, const Pro
 }
 
 struct Tables {
-    IsaTable list[6];
+    IsaTable list[7];
     int count = 0;
     void add(const Table<float>& table, bool supported, bool picked = true) noexcept {
         list[count++] = {&table, supported, picked};
@@ -99,6 +104,11 @@ struct Tables {
 #ifdef FUSEDNET_EMULATED_AMX
         static const Table<float> emulated = with_products(baseline::table, "amx_emulated", amx_emulated::products);
         add(emulated, true, false);
+#ifdef FUSEDNET_X86
+        static const Table<float> packed =
+            with_products(avx512::table, "amx_emulated_avx512", amx_emulated_avx512::products);
+        add(packed, avx512_bf16_supported(), false);
+#endif
 #endif
     }
 };
