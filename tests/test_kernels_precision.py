@@ -15,7 +15,8 @@ from test_kernels_gemm import LAYOUTS
 FORCED = os.environ.get("FUSEDNET_ISA")
 TABLES = [t for t in _native.isa_info()["tables"] if not FORCED or t["name"] == FORCED]
 SIZES = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65]
-BLOCKS = [(193, 70, 260), (400, 300, 33), (50, 257, 600), (7, 520, 129), (385, 15, 513)]  # beyond what is packed at once
+# Beyond what is packed at once.
+BLOCKS = [(193, 70, 260), (400, 300, 33), (50, 257, 600), (7, 520, 129), (385, 15, 513)]
 F32 = np.float32
 
 

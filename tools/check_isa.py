@@ -94,7 +94,8 @@ def main() -> int:
             held = sorted({mnemonic for _, mnemonic in found if own.match(mnemonic)})
             if bool(held) != (isa in owners):
                 failures += 1
-                print(f"{path.name}: {', '.join(held) or 'none'} of what only {', '.join(sorted(owners))} hold, and must")
+                must = ", ".join(sorted(owners))
+                print(f"{path.name}: {', '.join(held) or 'none'} of what only {must} hold, and have to")
         if match and (weak := leaks(path, isa)):
             failures += 1
             print(f"{path.name}: {len(weak)} weak symbols outside fusednet::{isa}, for example {weak[0][:110]}")

@@ -365,8 +365,8 @@ struct Table {
     double (*squared_norm)(Index rows, Index cols, View<const T> x) noexcept;  // summed in float64
     void (*gather[int(Source::count)])(const GatherArgs<T>&) noexcept;
     Index (*first_nonfinite_row)(Index rows, Index cols, View<const T> x) noexcept;  // `rows` if there is none
-    Product<T> reduced[int(Precision::count)] = {};  // see Products
-    const char* base = nullptr;                      // the table that all but the products are of, if not this one
+    Product<T> reduced[int(Precision::count)] = {};                                  // see Products
+    const char* base = nullptr;  // the table that all but the products are of, if not this one
 
     Product<T> product(Precision p) const noexcept { return reduced[int(p)] ? reduced[int(p)] : gemm; }
 };

@@ -43,22 +43,22 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
         if (!scratch) throw std::bad_alloc();
         const py::gil_scoped_release release;
         k_table.product(wanted)({.m = m,
-                      .n = n,
-                      .k = k,
-                      .a = static_cast<const T*>(a.data()),
-                      .a_row = a.strides(0) / size,
-                      .a_col = a.strides(1) / size,
-                      .b = static_cast<const T*>(b.data()),
-                      .b_row = unit ? b.strides(0) / size : 1,
-                      .b_col = unit ? 1 : b.strides(1) / size,
-                      .c = c,
-                      .bias = row,
-                      .accumulate = accumulate,
-                      .epilogue = epilogue,
-                      .y = c,
-                      .params = p,
-                      .slope = slopes,
-                      .scratch = scratch.get()});
+                                 .n = n,
+                                 .k = k,
+                                 .a = static_cast<const T*>(a.data()),
+                                 .a_row = a.strides(0) / size,
+                                 .a_col = a.strides(1) / size,
+                                 .b = static_cast<const T*>(b.data()),
+                                 .b_row = unit ? b.strides(0) / size : 1,
+                                 .b_col = unit ? 1 : b.strides(1) / size,
+                                 .c = c,
+                                 .bias = row,
+                                 .accumulate = accumulate,
+                                 .epilogue = epilogue,
+                                 .y = c,
+                                 .params = p,
+                                 .slope = slopes,
+                                 .scratch = scratch.get()});
     });
 }
 

@@ -266,8 +266,8 @@ PlanSpec plan_spec(const py::dict& d) {
     spec.float64 = dtype == "float64";
     if (!spec.float64 && dtype != "float32")
         Argument{"Plan", "dtype"}.bad_value("float32 or float64", "'" + dtype + "'");
-    const auto precision = row_of<Precision>("Plan", "precision", precision_names,
-                                             get(d, "precision", std::string(precision_names[0])));
+    const auto precision =
+        row_of<Precision>("Plan", "precision", precision_names, get(d, "precision", std::string(precision_names[0])));
     if (!spec.float64) spec.precision = precision;
     spec.batch = d["batch"].cast<Index>();
     spec.features = d["features"].cast<Index>();

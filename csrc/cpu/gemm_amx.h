@@ -9,8 +9,8 @@ constexpr Index amx_rows = 192;     // of A, likewise
 template <bool high>
 struct AmxBlock {
     static constexpr int parts = high ? 2 : 1;
-    static constexpr Index pairs = 128 / parts;      // of k a block
-    static constexpr Index a_row = pairs + 16;       // words from a row to the next, not all in the same set
+    static constexpr Index pairs = 128 / parts;  // of k a block
+    static constexpr Index a_row = pairs + 16;   // words from a row to the next, not all in the same set
     static constexpr Index a_part = amx_rows * a_row, b_part = amx_columns * pairs;
     static_assert(parts * (a_part + b_part) + amx_side * amx_side <= gemm_scratch);
 };

@@ -36,8 +36,7 @@ void bf16_tile(const Bf16Tile& t) noexcept {
     for (int j = 0; j < vectors; ++j) {
         const __m512 start = t.bias ? row(t.bias, j) : _mm512_setzero_ps();
         FUSEDNET_UNROLL
-        for (int i = 0; i < rows; ++i)
-            sum[i][j] = t.accumulate ? _mm512_add_ps(row(c + i * ldc, j), start) : start;
+        for (int i = 0; i < rows; ++i) sum[i][j] = t.accumulate ? _mm512_add_ps(row(c + i * ldc, j), start) : start;
     }
     const uint32_t *a = t.a, *b = t.b;
     for (Index p = 0; p < t.pairs; ++p, a += t.a_pair, b += vectors * lanes) {

@@ -9,8 +9,7 @@ FUSEDNET_INLINE Floats load_floats(const float* p) {
 }
 // Zero beyond the first n; nothing is read where n is not positive.
 FUSEDNET_INLINE Floats load_floats(const float* p, Index n) {
-    return n >= 16 ? _mm512_loadu_ps(p)
-                   : _mm512_maskz_loadu_ps(static_cast<__mmask16>(n > 0 ? (1u << n) - 1u : 0u), p);
+    return n >= 16 ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(static_cast<__mmask16>(n > 0 ? (1u << n) - 1u : 0u), p);
 }
 FUSEDNET_INLINE void store_pairs(uint32_t* p, Pairs pairs) {
     _mm512_storeu_si512(p, pairs);

@@ -64,7 +64,8 @@ bool amx_supported() noexcept {
 #ifdef __linux__
     constexpr unsigned tile = 1u << 24, bf16 = 1u << 22;
     unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!avx512_bf16_supported() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & tile) || !(d & bf16)) return false;
+    if (!avx512_bf16_supported() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & tile) || !(d & bf16))
+        return false;
     constexpr long get_supported = 0x1021, request_permission = 0x1023;  // ARCH_GET_XCOMP_SUPP, ARCH_REQ_XCOMP_PERM
     constexpr uint64_t tile_config = 1u << 17, tile_data = 1u << 18;     // features, by their bits in XCR0
     uint64_t saved = 0;

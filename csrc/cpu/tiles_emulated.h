@@ -1,4 +1,5 @@
-// The tile registers of AMX in plain C++, for tests: eight tiles of 16 rows of 64 bytes, as tiles_amx.h configures them.
+// The tile registers of AMX in plain C++, for tests: eight tiles of 16 rows of 64 bytes, as tiles_amx.h configures
+// them.
 
 struct EmulatedTiles {
     uint32_t word[8][16][16];
@@ -29,8 +30,7 @@ inline void emulated_load(int tile, const void* from, Index row_bytes) noexcept 
         __builtin_memcpy(emulated_tile(tile)[i], static_cast<const char*>(from) + i * row_bytes, 64);
 }
 inline void emulated_store(int tile, void* to, Index row_bytes) noexcept {
-    for (int i = 0; i < 16; ++i)
-        __builtin_memcpy(static_cast<char*>(to) + i * row_bytes, emulated_tile(tile)[i], 64);
+    for (int i = 0; i < 16; ++i) __builtin_memcpy(static_cast<char*>(to) + i * row_bytes, emulated_tile(tile)[i], 64);
 }
 
 // Denormals count as zero, as operands and as results.

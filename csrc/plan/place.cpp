@@ -101,7 +101,6 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
         z = keeps_input ? add_matrix(width) : y.data;
         if (pieces > 1 && spec_.has_loss) dz = add_matrix(width);
         DenseArrays<T> arrays;
-        arrays.product = table_.product(spec_.precision);
         arrays.w = add_tensor(layer, "kernel", x.cols, width, false, true);
         if (layer.use_bias) arrays.bias = add_tensor(layer, "bias", 1, width, true, true);
         if (layer.drop_rate > 0.0) {

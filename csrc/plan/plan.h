@@ -245,7 +245,7 @@ private:
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
-    const Table<T>& table_;
+    const Table<T> table_;  // whose gemm is the product of the plan's precision
     Arena arena_;
 
     std::vector<std::unique_ptr<Tensor<T>>> tensors_;

@@ -13,7 +13,6 @@ struct DenseArrays {
     View<T> masked;                                // (k, c): w with this pass's connections dropped, or null
     Params drop;
     uint64_t layer = 0;
-    Product<T> product = nullptr;  // at the plan's precision
 
     bool drops(const Batch& b) const noexcept { return masked.data && b.training; }
     View<T> used(const Batch& b) const noexcept { return drops(b) ? masked : w->value; }
@@ -44,7 +43,7 @@ struct DenseForward final : Step<T> {
                                                         at_column(dense->masked, c), dense->drop,
                                                         draw_of(b, dense->layer, 0, c, this->cols)});
         const View<T> w = dense->used(b);
-        dense->product({.m = b.rows,
+        this->k.gemm({.m = b.rows,
                       .n = cols,
                       .k = x.cols,
                       .a = x.data.data,
@@ -81,7 +80,7 @@ struct DenseBackwardWeights final : Step<T> {
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
         const Index c = this->first_column(task), cols = this->columns(task);
         const View<T> dw = at_column(dense->w->gradient, c);
-        dense->product({.m = x.cols,
+        this->k.gemm({.m = x.cols,
                       .n = cols,
                       .k = b.rows,
                       .a = x.data.data,
@@ -123,7 +122,7 @@ struct DenseBackwardInput final : Step<T> {
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
         const Index c = this->first_column(task);
         const View<T> w = dense->used(b);
-        dense->product({.m = b.rows,
+        this->k.gemm({.m = b.rows,
                       .n = this->columns(task),
                       .k = dense->w->cols,
                       .a = dz.data,

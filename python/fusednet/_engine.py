@@ -37,8 +37,8 @@ class Tensor:
 class Engine:
     """Builds plans from layers and moves the state from an old plan to a new one, so that no caller has to care.
 
-    A plan is replaced when a larger batch, another loss, optimizer or precision, or other layers need it; the new one is
-    complete before the old one is let go, so a failure changes nothing.
+    A plan is replaced when a larger batch, another loss, optimizer or precision, or other layers need it; the new one
+    is complete before the old one is let go, so a failure changes nothing.
     """
 
     def __init__(self, owner: str, dtype: str, seed: int) -> None:
