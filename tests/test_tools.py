@@ -14,6 +14,11 @@ TOOLS = Path(__file__).resolve().parent.parent / "tools"
 KERNEL = (
     "namespace fusednet::ISA { float f(const float* p, int n) { float s = 0; while (n--) s += p[n]; return s; } }\n"
 )
+BF16 = """#include <immintrin.h>
+namespace fusednet::ISA { __m512 f(__m512 c, __m512 a) {
+    return _mm512_dpbf16_ps(c, (__m512bh)_mm512_cvtne2ps_pbh(a, a), (__m512bh)a); } }
+"""
+TILES = BF16 + "namespace fusednet::ISA { void g() { _tile_zero(0); } }\n"
 LEAK = "template <class T> struct Shared { __attribute__((noinline)) T f(T a) { return a * a; } };\n"
 LEAK += "float g(float x) { return Shared<float>().f(x); }\n"
 
@@ -24,7 +29,7 @@ def run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def objects(tmp_path):
-    """The four ISA objects, as they should be."""
+    """The ISA objects, as they should be."""
     if platform.machine() not in {"x86_64", "AMD64"} or not all(map(shutil.which, ("g++", "objdump", "nm"))):
         pytest.skip("needs x86-64, g++ and binutils")
 
@@ -35,6 +40,8 @@ def objects(tmp_path):
 
     for isa, flags in (("float64", []), ("baseline", []), ("avx2", ["-mavx2"]), ("avx512", ["-mavx512f"])):
         build(isa, *flags)
+    build("avx512_bf16", "-mavx512bf16", code=BF16)
+    build("amx", "-mavx512bf16", "-mamx-tile", code=TILES)
     return tmp_path, build
 
 
@@ -51,8 +58,10 @@ def test_isa_objects_as_they_should_be(objects):
         ({"isa": "x", "flags": ["-mavx"], "name": "run.cpp.o"}, ["run.cpp.o", "beyond baseline"]),
         ({"isa": "avx2", "flags": ["-mavx2"], "code": KERNEL + LEAK}, ["isa_avx2", "weak", "Shared<float>::f"]),
         ({"isa": "avx512", "flags": []}, ["isa_avx512", "no avx512 instruction"]),
+        ({"isa": "avx512", "flags": ["-mavx512bf16"], "code": BF16}, ["isa_avx512", "vdpbf16ps of what only"]),
+        ({"isa": "amx", "flags": ["-mavx512bf16"], "code": BF16}, ["isa_amx", "none of what only amx"]),
     ],
-    ids=["flags", "elsewhere", "weak", "lost"],
+    ids=["flags", "elsewhere", "weak", "lost", "bf16", "no tiles"],
 )
 def test_isa_objects_that_are_wrong(objects, wrong, words):
     folder, build = objects

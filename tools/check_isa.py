@@ -2,7 +2,8 @@
 
     python tools/check_isa.py BUILD_DIRECTORY
 
-1. Only the objects of a newer instruction set hold instructions beyond the x86-64 baseline (SSE2).
+1. Only the objects of a newer instruction set hold instructions beyond the x86-64 baseline (SSE2), and only those of
+   bfloat16 and of AMX hold theirs.
 2. They define no weak symbol outside their own namespace: the linker keeps one copy of a weak symbol for everyone, and
    it could be the one compiled for the newer CPU.
 """
@@ -18,7 +19,12 @@ from collections import Counter
 from pathlib import Path
 
 ISA_OBJECT = re.compile(r"isa_(?P<isa>\w+)\.(?:cpp\.)?o$")
-BASELINE = {"float64", "baseline"}
+BASELINE = {"float64", "baseline", "amx_emulated"}
+# Instructions that only the objects named may hold, and have to.
+OWN = {
+    re.compile(r"^(vdpbf16ps|vcvtne2?ps2bf16\w?)$"): {"avx512_bf16", "amx", "amx_emulated_avx512"},
+    re.compile(r"^(tdp\w+|tile\w+|[ls][dt]tilecfg)$"): {"amx"},
+}
 # VEX and EVEX encodings have mnemonics in v…; verr and verw do not. Wide and mask registers betray the rest.
 VECTOR = re.compile(r"^v(?!err|erw|mcall)\w+$")
 WIDE = re.compile(r"%[yz]mm\d|%k[0-7]\b")
@@ -28,7 +34,8 @@ LATER = re.compile(
     r"|pabs[bwd]|palignr|ph(add|sub)s?[wd]|pmaddubsw|pmulhrsw|pshufb|psign[bwd]"  # SSSE3
     r"|p?blend\w*|dpp[sd]|extractps|insertps|movntdqa|mpsadbw|packusdw|pcmpeqq|pcmpgtq|pcmp[ei]str\w|p(extr|insr)[bdq]"
     r"|phminposuw|p(max|min)(sb|sd|ud|uw)|pmov[sz]x\w+|pmuldq|pmulld|ptest|round[ps][sd]"  # SSE4
-    r"|aes\w+|pclmul\w+|sha\d+\w+|gf2p8\w+|xgetbv)$"
+    r"|aes\w+|pclmul\w+|sha\d+\w+|gf2p8\w+|xgetbv"
+    r"|tdp\w+|tile\w+|[ls][dt]tilecfg)$"  # AMX
 )
 INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\s+(?:(?:rep|repz|repnz|lock|data16|bnd|notrack|cs|ds)\s+)*(\w+)\s*(.*)$")
 SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
@@ -68,7 +75,7 @@ def main() -> int:
         sys.exit(f"check_isa: {', '.join(missing)} missing (package binutils)")
     objects = sorted(Path(sys.argv[1]).rglob("*.o"))
     isas = {m["isa"]: p for p in objects if (m := ISA_OBJECT.search(p.name))}
-    if not {"float64", "baseline", "avx2", "avx512"} <= set(isas):
+    if not {"float64", "baseline", "avx2", "avx512", "avx512_bf16", "amx"} <= set(isas):
         sys.exit(f"check_isa: {sys.argv[1]} lacks ISA objects, found {sorted(isas)}")
     failures = 0
     for path in objects:
@@ -83,6 +90,12 @@ def main() -> int:
         if isa not in BASELINE and not found:
             failures += 1
             print(f"{path.name}: no {isa} instruction at all: the flags of its file are lost, or this check is blind")
+        for own, owners in OWN.items() if isa not in BASELINE else ():
+            held = sorted({mnemonic for _, mnemonic in found if own.match(mnemonic)})
+            if bool(held) != (isa in owners):
+                failures += 1
+                must = ", ".join(sorted(owners))
+                print(f"{path.name}: {', '.join(held) or 'none'} of what only {must} hold, and have to")
         if match and (weak := leaks(path, isa)):
             failures += 1
             print(f"{path.name}: {len(weak)} weak symbols outside fusednet::{isa}, for example {weak[0][:110]}")

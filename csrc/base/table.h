@@ -20,6 +20,9 @@ enum class Optimizer { FUSEDNET_OPTIMIZERS(FUSEDNET_ENUMERATOR) count };
 enum class Constraint { FUSEDNET_CONSTRAINTS(FUSEDNET_ENUMERATOR) count };
 enum class Noise { FUSEDNET_NOISES(FUSEDNET_ENUMERATOR) count };
 #undef FUSEDNET_ENUMERATOR
+// Of matrix products: float32 numbers as they are; three products of bf16 halves of them, about 16 bits; bf16, 8 bits.
+enum class Precision { highest, high, medium, count };
+inline constexpr const char* precision_names[] = {"highest", "high", "medium"};
 
 enum class Source { uint8, float32, float64, count };  // element types that rows are gathered from
 
@@ -325,10 +328,18 @@ struct GatherArgs {
 };
 
 template <class T>
+using Product = void (*)(const Gemm<T>&) noexcept;
+
+// Products of fewer bits that a CPU's additions to another table's instruction set make faster.
+struct Products {
+    Product<float> at[int(Precision::count)];  // null: none is faster than `gemm`, which serves instead
+};
+
+template <class T>
 struct Table {
     const char* name;
     int lanes;
-    void (*gemm)(const Gemm<T>&) noexcept;
+    Product<T> gemm;
     void (*activation_forward[int(Activation::count)])(const ActivationForward<T>&) noexcept;
     void (*activation_backward[int(Activation::count)])(const ActivationBackward<T>&) noexcept;
     void (*row_activation_forward[int(RowActivation::count)])(const ActivationForward<T>&) noexcept;
@@ -361,6 +372,10 @@ struct Table {
     Dot (*dot)(Index rows, Index cols, View<const T> x, View<const T> y) noexcept;
     void (*gather[int(Source::count)])(const GatherArgs<T>&) noexcept;
     Index (*first_nonfinite_row)(Index rows, Index cols, View<const T> x) noexcept;  // `rows` if there is none
+    Product<T> reduced[int(Precision::count)] = {};                                  // see Products
+    const char* base = nullptr;  // the table that all but the products are of, if not this one
+
+    Product<T> product(Precision p) const noexcept { return reduced[int(p)] ? reduced[int(p)] : gemm; }
 };
 
 // Per row of the catalogue: does the derivative read the output (true) or the input (false), does it read either, and

@@ -9,6 +9,7 @@
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
 #include "../cuda/device.h"
+#include "../plan/plan.h"
 #include "arrays.h"
 #include "names.h"
 #include "register.h"
@@ -181,6 +182,11 @@ py::dict isa_info() {
         d["name"] = isas[i].table->name;
         d["lanes"] = isas[i].table->lanes;
         d["supported"] = isas[i].supported;
+        d["base"] = isas[i].table->base ? py::object(py::str(isas[i].table->base)) : py::none();
+        py::list products;
+        for (int p = 0; p < int(Precision::count); ++p)
+            if (isas[i].table->reduced[p]) products.append(precision_names[p]);
+        d["products"] = products;
         tables.append(d);
     }
     py::dict d;
@@ -188,6 +194,10 @@ py::dict isa_info() {
     d["used"] = used_table().name;
     d["reason"] = isa_override() ? "FUSEDNET_ISA=" + std::string(isa_override()) : "the widest that this CPU supports";
     d["float64_lanes"] = float64_table().lanes;
+    py::dict products;
+    for (int p = 0; p < int(Precision::count); ++p)
+        products[precision_names[p]] = product_text(used_table(), Precision(p));
+    d["products"] = products;
     return d;
 }
 

@@ -8,8 +8,10 @@ namespace fusednet::bindings {
 namespace {
 
 void gemm(const py::array& a, const py::array& b, const py::array& out, const py::object& bias, bool accumulate,
-          const std::optional<std::string>& activation, const Values& params, const Isa& isa, const py::object& slope) {
+          const std::optional<std::string>& activation, const Values& params, const Isa& isa, const py::object& slope,
+          const std::string& precision) {
     const char* op = "gemm";
+    const auto wanted = row_of<Precision>(op, "precision", precision_names, precision);
     dispatch(op, "out", out, [&](auto zero) {
         using T = decltype(zero);
         check_type<T>({op, "a"}, a);
@@ -40,23 +42,23 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
             static_cast<T*>(std::aligned_alloc(64, size_t(gemm_scratch) * sizeof(T))), std::free);
         if (!scratch) throw std::bad_alloc();
         const py::gil_scoped_release release;
-        k_table.gemm({.m = m,
-                      .n = n,
-                      .k = k,
-                      .a = static_cast<const T*>(a.data()),
-                      .a_row = a.strides(0) / size,
-                      .a_col = a.strides(1) / size,
-                      .b = static_cast<const T*>(b.data()),
-                      .b_row = unit ? b.strides(0) / size : 1,
-                      .b_col = unit ? 1 : b.strides(1) / size,
-                      .c = c,
-                      .bias = row,
-                      .accumulate = accumulate,
-                      .epilogue = epilogue,
-                      .y = c,
-                      .params = p,
-                      .slope = slopes,
-                      .scratch = scratch.get()});
+        k_table.product(wanted)({.m = m,
+                                 .n = n,
+                                 .k = k,
+                                 .a = static_cast<const T*>(a.data()),
+                                 .a_row = a.strides(0) / size,
+                                 .a_col = a.strides(1) / size,
+                                 .b = static_cast<const T*>(b.data()),
+                                 .b_row = unit ? b.strides(0) / size : 1,
+                                 .b_col = unit ? 1 : b.strides(1) / size,
+                                 .c = c,
+                                 .bias = row,
+                                 .accumulate = accumulate,
+                                 .epilogue = epilogue,
+                                 .y = c,
+                                 .params = p,
+                                 .slope = slopes,
+                                 .scratch = scratch.get()});
     });
 }
 
@@ -181,7 +183,8 @@ void register_ops_layers(py::module_& m) {
     using py::arg;
     const auto none = py::none();
     m.def("gemm", &gemm, arg("a"), arg("b"), arg("out"), arg("bias") = none, arg("accumulate") = false,
-          arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none);
+          arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none,
+          arg("precision") = precision_names[0]);
     m.def("batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
     m.def("batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"), arg("beta"),
           arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),

@@ -266,6 +266,9 @@ PlanSpec plan_spec(const py::dict& d) {
     spec.float64 = dtype == "float64";
     if (!spec.float64 && dtype != "float32")
         Argument{"Plan", "dtype"}.bad_value("float32 or float64", "'" + dtype + "'");
+    const auto precision =
+        row_of<Precision>("Plan", "precision", precision_names, get(d, "precision", std::string(precision_names[0])));
+    if (!spec.float64) spec.precision = precision;
     spec.batch = d["batch"].cast<Index>();
     spec.features = d["features"].cast<Index>();
     if (spec.batch < 1) Argument{"Plan", "batch"}.bad_value("at least 1", std::to_string(spec.batch));

@@ -9,9 +9,6 @@ constexpr Index gemm_columns = 256;
 constexpr int gemm_registers = lanes == 16 ? 32 : 16;
 constexpr int gemm_vectors = gemm_registers == 32 || lanes == 1 ? 4 : 2;
 
-// Unrolled loops keep the sums in registers.
-#define FUSEDNET_UNROLL _Pragma("GCC unroll 16")
-
 constexpr int gemm_rows(int vectors) noexcept {
     const int rows = (gemm_registers - vectors - 1) / vectors;
     return rows < 14 ? rows : 14;

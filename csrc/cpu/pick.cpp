@@ -3,6 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef FUSEDNET_X86
+#include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
 namespace fusednet {
 
 namespace float64 {
@@ -19,14 +27,25 @@ extern const Table<float> table;
 namespace avx512 {
 extern const Table<float> table;
 }
+namespace avx512_bf16 {
+extern const Products products;
+}
+namespace amx {
+extern const Products products;
+}
+#endif
+#ifdef FUSEDNET_EMULATED_AMX
+namespace amx_emulated {
+extern const Products products;
+}
+#ifdef FUSEDNET_X86
+namespace amx_emulated_avx512 {
+extern const Products products;
+}
+#endif
 #endif
 
 namespace {
-
-struct Tables {
-    IsaTable list[3];
-    int count;
-};
 
 #ifdef FUSEDNET_X86
 // __builtin_cpu_supports answers for the operating system too, which must save the wide registers.
@@ -37,15 +56,66 @@ bool avx512_supported() noexcept {
     return avx2_supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
+bool avx512_bf16_supported() noexcept {
+    return avx512_supported() && __builtin_cpu_supports("avx512bf16");
+}
+// The system must save the tiles too (it says so of those that XCR0 enables), and Linux wants to be asked for leave.
+bool amx_supported() noexcept {
+#ifdef __linux__
+    constexpr unsigned tile = 1u << 24, bf16 = 1u << 22;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!avx512_bf16_supported() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & tile) || !(d & bf16))
+        return false;
+    constexpr long get_supported = 0x1021, request_permission = 0x1023;  // ARCH_GET_XCOMP_SUPP, ARCH_REQ_XCOMP_PERM
+    constexpr uint64_t tile_config = 1u << 17, tile_data = 1u << 18;     // features, by their bits in XCR0
+    uint64_t saved = 0;
+    if (syscall(SYS_arch_prctl, get_supported, &saved) != 0 || (~saved & (tile_config | tile_data))) return false;
+    return syscall(SYS_arch_prctl, request_permission, 18L) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
-const Tables& tables() noexcept {
+// A table of another set's kernels with products of its own. Made here, by code that every CPU runs.
+Table<float> with_products(const Table<float>& base, const char* name, const Products& products) noexcept {
+    Table<float> table = base;
+    table.name = name;
+    table.base = base.name;
+    for (int p = 0; p < int(Precision::count); ++p) table.reduced[p] = products.at[p];
+    return table;
+}
+
+struct Tables {
+    IsaTable list[7];
+    int count = 0;
+    void add(const Table<float>& table, bool supported, bool picked = true) noexcept {
+        list[count++] = {&table, supported, picked};
+    }
+    Tables() noexcept {
+        add(baseline::table, true);
 #ifdef FUSEDNET_X86
-    static const Tables all = {
-        {{&baseline::table, true}, {&avx2::table, avx2_supported()}, {&avx512::table, avx512_supported()}}, 3};
-#else
-    static const Tables all = {{{&baseline::table, true}}, 1};
+        static const Table<float> bf16 = with_products(avx512::table, "avx512_bf16", avx512_bf16::products);
+        static const Table<float> tiles = with_products(avx512::table, "amx", amx::products);
+        add(avx2::table, avx2_supported());
+        add(avx512::table, avx512_supported());
+        add(bf16, avx512_bf16_supported());
+        add(tiles, amx_supported());
 #endif
+#ifdef FUSEDNET_EMULATED_AMX
+        static const Table<float> emulated = with_products(baseline::table, "amx_emulated", amx_emulated::products);
+        add(emulated, true, false);
+#ifdef FUSEDNET_X86
+        static const Table<float> packed =
+            with_products(avx512::table, "amx_emulated_avx512", amx_emulated_avx512::products);
+        add(packed, avx512_bf16_supported(), false);
+#endif
+#endif
+    }
+};
+
+const Tables& tables() noexcept {
+    static const Tables all;
     return all;
 }
 
@@ -53,7 +123,7 @@ const Table<float>* pick() noexcept {
     if (const char* name = isa_override()) return find_table(name);
     const Tables& all = tables();
     int widest = all.count - 1;
-    while (!all.list[widest].supported) --widest;
+    while (!all.list[widest].supported || !all.list[widest].picked) --widest;
     return all.list[widest].table;
 }
 

@@ -11,6 +11,7 @@ const Formulas& formulas() noexcept;
 struct IsaTable {
     const Table<float>* table;
     bool supported;  // by this CPU and operating system
+    bool picked;     // without being named: not so what exists for tests
 };
 
 // Every float32 table of this build, the narrowest first; count receives how many.

@@ -8,3 +8,5 @@
 #define FUSEDNET_MEMBER inline __attribute__((always_inline))
 #define FUSEDNET_INLINE static FUSEDNET_MEMBER
 #define FUSEDNET_INLINE_LAMBDA __attribute__((always_inline))
+// Unrolled loops keep an array of vectors in registers.
+#define FUSEDNET_UNROLL _Pragma("GCC unroll 16")

@@ -26,6 +26,14 @@ struct HeadFusion {
         return softmax ? a.by_row && a.row == RowActivation::softmax : !a.by_row && a.kind == Activation::sigmoid;
     }
 };
+// The steps' products go through `gemm`, but for those that norms are made of.
+template <class T>
+Table<T> at_precision(Table<T> table, Precision precision) noexcept {
+    table.reduced[int(Precision::highest)] = table.gemm;
+    table.gemm = table.product(precision);
+    return table;
+}
+
 constexpr HeadFusion head_fusions[] = {
 #define FUSEDNET_ROW(loss, fused, softmax) {Loss::loss, Loss::fused, softmax},
     FUSEDNET_LOSS_FUSIONS(FUSEDNET_ROW)
@@ -295,7 +303,8 @@ void Plan<T>::fill() {
 }
 
 template <class T>
-Plan<T>::Plan(PlanSpec spec, const Table<T>& table) : PlanBase(std::move(spec)), table_(table) {
+Plan<T>::Plan(PlanSpec spec, const Table<T>& table)
+    : PlanBase(std::move(spec)), table_(at_precision(table, spec_.precision)) {
     compile();
     arena_.allocate();
     compile();

@@ -104,6 +104,9 @@ protected:
 
 std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 
+// What products are made of: the table may have none of the precision asked for.
+std::string product_text(const Table<float>& table, Precision precision);
+
 // Below this many operations a stage is over before another thread has heard of it (about 2 µs).
 constexpr double worth_sharing = 200e3;
 
@@ -251,7 +254,7 @@ private:
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
-    const Table<T>& table_;
+    const Table<T> table_;  // whose gemm is the product of the plan's precision
     Arena arena_;
 
     std::vector<std::unique_ptr<Tensor<T>>> tensors_;

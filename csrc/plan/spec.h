@@ -104,7 +104,8 @@ struct OptimizerSpec {
 
 struct PlanSpec {
     bool float64 = false;
-    Index batch = 0;  // rows that its buffers hold
+    Precision precision = Precision::highest;  // of products, where not float64
+    Index batch = 0;                           // rows that its buffers hold
     Index features = 0;
     uint64_t seed = 0;            // of random layers
     bool input_gradient = false;  // also differentiate with respect to the input

@@ -57,6 +57,17 @@ bool Plan<T>::write(const std::string& name, bool gradient, const void* values) 
     return true;
 }
 
+std::string product_text(const Table<float>& table, Precision precision) {
+    if (precision == Precision::highest) return "float32";
+    const bool high = precision == Precision::high;
+    const std::string name = std::string("'") + precision_names[int(precision)] + "'";
+    if (table.reduced[int(precision)]) return std::string(high ? "three of bfloat16 (" : "bfloat16 (") + name + ")";
+    const std::string why = high && table.reduced[int(Precision::medium)]
+                                ? "three products of bfloat16 pay with AMX only"
+                                : std::string("the ") + table.name + " kernels have none of bfloat16";
+    return "float32 (" + name + " asked; " + why + ")";
+}
+
 template <class T>
 std::string Plan<T>::describe() const {
     std::string text;
@@ -67,6 +78,10 @@ std::string Plan<T>::describe() const {
     };
     print("plan: %s, kernels %s, batch %td, %td -> %td\n", spec_.float64 ? "float64" : "float32", table_.name,
           spec_.batch, spec_.features, output_.cols);
+    if constexpr (sizeof(T) == sizeof(float))
+        text += "products: " + product_text(table_, spec_.precision) + "\n";
+    else
+        text += "products: float64\n";
     print("%-10s %5s %6s  %-9s %6s  %s\n", "pass", "stage", "tasks", "split", "MFLOP", "steps, without a wait between");
     int number = 0;
     const auto list = [&](const char* pass, const Stages& stages) {

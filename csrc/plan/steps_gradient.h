@@ -108,23 +108,23 @@ private:
     // The products of rows `row` on with rows `first` on of a matrix.
     void product(View<T> v, Index cols, Index row, Index rows, Index first, Index count, View<T> out,
                  T* scratch) const noexcept {
-        this->k.gemm({.m = rows,
-                      .n = count,
-                      .k = cols,
-                      .a = v.row(row),
-                      .a_row = v.ld,
-                      .a_col = 1,
-                      .b = v.row(first),
-                      .b_row = 1,
-                      .b_col = v.ld,
-                      .c = out,
-                      .bias = nullptr,
-                      .accumulate = false,
-                      .epilogue = nullptr,
-                      .y = {},
-                      .params = {},
-                      .slope = {},
-                      .scratch = scratch});
+        this->k.product(Precision::highest)({.m = rows,
+                                             .n = count,
+                                             .k = cols,
+                                             .a = v.row(row),
+                                             .a_row = v.ld,
+                                             .a_col = 1,
+                                             .b = v.row(first),
+                                             .b_row = 1,
+                                             .b_col = v.ld,
+                                             .c = out,
+                                             .bias = nullptr,
+                                             .accumulate = false,
+                                             .epilogue = nullptr,
+                                             .y = {},
+                                             .params = {},
+                                             .slope = {},
+                                             .scratch = scratch});
     }
 };
 

@@ -30,7 +30,13 @@ from fusednet import (
     regularizers,
     utils,
 )
-from fusednet._config import get_num_threads, set_num_threads, show_config
+from fusednet._config import (
+    get_float32_matmul_precision,
+    get_num_threads,
+    set_float32_matmul_precision,
+    set_num_threads,
+    show_config,
+)
 from fusednet._errors import ModelFileError, NonFiniteError
 from fusednet._native import __version__
 from fusednet.gradient_check import GradientReport, check_gradients
@@ -52,6 +58,7 @@ __all__ = [
     "check_gradients",
     "constraints",
     "datasets",
+    "get_float32_matmul_precision",
     "get_num_threads",
     "initializers",
     "layers",
@@ -63,6 +70,7 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "set_float32_matmul_precision",
     "set_num_threads",
     "show_config",
     "utils",

@@ -7,7 +7,47 @@ from typing import Any
 from fusednet import _native, _threadpoolctl
 from fusednet._native import get_num_threads, set_num_threads
 
-__all__ = ["Config", "get_num_threads", "set_num_threads", "show_config"]
+__all__ = [
+    "Config",
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "show_config",
+]
+
+_PRECISIONS = ("highest", "high", "medium")
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Of what numbers the products of float32 models are made, from their next use on.
+
+    "highest": float32. "high": each number as the sum of two bfloat16, three products, about 16 bits. "medium": one
+    product of bfloat16, 8 bits. Sums, weights, optimizer state, norms and statistics are float32 throughout. Where the
+    CPU makes a precision no faster, float32 serves; `show_config()` and `print(model.plan)` say so. A setting of the
+    process, as in PyTorch: not saved with a model, and not that of `fusednet.ops` or of gradient checks.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> import fusednet
+        >>> fusednet.set_float32_matmul_precision("medium")
+        >>> fusednet.get_float32_matmul_precision()
+        'medium'
+        >>> fusednet.set_float32_matmul_precision("highest")
+    """
+    global _precision
+    if precision not in _PRECISIONS:
+        known = ", ".join(repr(name) for name in _PRECISIONS)
+        raise ValueError(f"[set_float32_matmul_precision] expects one of {known}, got {precision!r}")
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """The setting of `set_float32_matmul_precision`: "highest" unless it was called."""
+    return _precision
 
 _threadpoolctl.watch()
 
@@ -21,6 +61,7 @@ class Config:
     threads: int
     cuda: dict[str, Any]
     machine: str
+    precision: str = "highest"
 
     def __str__(self) -> str:
         tables = ", ".join(
@@ -33,6 +74,7 @@ class Config:
             ("machine", self.machine),
             ("float32 kernels", tables),
             ("used", f"{self.isa['used']} ({self.isa['reason']})"),
+            ("products", self.isa["products"][self.precision]),
             ("float64 kernels", f"{self.isa['float64_lanes']} lanes"),
             ("threads", str(self.threads)),
             ("CUDA", f"{'yes' if self.cuda['built'] else 'no'} ({cuda})"),
@@ -43,11 +85,11 @@ class Config:
 
 
 def show_config() -> Config:
-    """Version, kernel tables and which of them is used and why, threads, CUDA; print what it returns.
+    """Version, kernel tables and which of them is used and why, products, threads, CUDA; print what it returns.
 
     Raises:
         ValueError: FUSEDNET_ISA names a table that does not exist or that this CPU does not support, or
             FUSEDNET_NUM_THREADS is no integer of at least 1.
     """
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return Config(_native.__version__, _native.isa_info(), get_num_threads(), _native.cuda_info(), machine)
+    return Config(_native.__version__, _native.isa_info(), get_num_threads(), _native.cuda_info(), machine, _precision)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _native, _seeds
+from fusednet._config import get_float32_matmul_precision
 from fusednet._layer import Layer, Shape, WeightSpec, natives
 from fusednet.layers import InputLayer
 from fusednet.losses import Loss
@@ -37,8 +38,8 @@ class Tensor:
 class Engine:
     """Builds plans from layers and moves the state from an old plan to a new one, so that no caller has to care.
 
-    A plan is replaced when a larger batch, another loss, another optimizer or other layers need it; the new one is
-    complete before the old one is let go, so a failure changes nothing.
+    A plan is replaced when a larger batch, another loss, optimizer or precision, or other layers need it; the new one
+    is complete before the old one is let go, so a failure changes nothing.
     """
 
     def __init__(self, owner: str, dtype: str, seed: int) -> None:
@@ -103,11 +104,17 @@ class Engine:
         *_, (_, _, after) = self.shapes(input_shape)
         return after
 
+    @property
+    def precision(self) -> str:
+        """That of the products in the next plan; float64 has one."""
+        return get_float32_matmul_precision() if self.dtype == "float32" else "highest"
+
     def config(self, batch: int, *, gradients: bool = True, input_gradient: bool = False) -> dict[str, Any]:
         """What the plan is compiled from."""
         assert self.input_shape is not None
         return {
             "dtype": self.dtype,
+            "precision": self.precision,
             "batch": batch,
             "features": int(np.prod(self.input_shape)),
             "layers": [entry for layer, before, _ in self.shapes() for entry in natives(layer, before)],
@@ -144,7 +151,7 @@ class Engine:
         if gradients and not self._gradients:
             self._gradients = self._stale = True
         plan = self._plan
-        if plan is None or self._stale or plan.batch < (batch or 1):
+        if plan is None or self._stale or plan.precision != self.precision or plan.batch < (batch or 1):
             room = batch or _DEFAULT_BATCH if plan is None else max(batch or 1, plan.batch)
             # another thread's training would go on in the old plan, and be lost
             with self._building, self.training("a larger batch or a change"):

@@ -34,6 +34,8 @@ class Plan:
     @property
     def dtype(self) -> str: ...
     @property
+    def precision(self) -> str: ...
+    @property
     def batch(self) -> int: ...
     @property
     def features(self) -> int: ...
@@ -124,6 +126,7 @@ def gemm(
     params: Sequence[float] = (),
     isa: str | None = None,
     slope: Array | None = None,
+    precision: str = "highest",
 ) -> None: ...
 def activation_forward(
     x: Array,

@@ -2,7 +2,7 @@
 
 Arrays are float32 or float64, one type in a call; matrices are (n, c): n samples of c features. Outputs go to `out`
 where it is given (its columns contiguous), else to a new array. Inputs whose columns are not contiguous are copied
-first. `isa` forces one of the float32 tables ("baseline", "avx2", "avx512"); without it the widest is used.
+first. `isa` forces one of the float32 tables ("baseline", "avx2", "avx512", ...); without it the widest is used.
 
 Beside the functions written here, each activation and each noise of the catalogue has `<name>_forward` and
 `<name>_backward`, and each optimizer `<name>_update`; `help(fusednet.ops.elu_forward)` shows formula and parameters.

@@ -20,13 +20,15 @@ def gemm(
     accumulate: bool = False,
     out: Array | None = None,
     isa: str | None = None,
+    precision: str = "highest",
 ) -> Array:
     """out = a b + bias, or out += a b + bias with `accumulate`.
 
-    a is (m, k), b is (k, n), bias is (n,); transposed views are read in place.
+    a is (m, k), b is (k, n), bias is (n,); transposed views are read in place. `precision`, of float32 products, is
+    "highest", "high" or "medium" as in `set_float32_matmul_precision`, whose setting does not count here.
 
     Raises:
-        ValueError, TypeError: shapes or types that do not fit, or `accumulate` without `out`.
+        ValueError, TypeError: shapes or types that do not fit, `accumulate` without `out`, or an unknown precision.
 
     Example:
         >>> import numpy as np
@@ -46,7 +48,8 @@ def gemm(
     if accumulate and out is None:
         raise ValueError("[gemm] 'accumulate' expects 'out', got None")
     out = _arrays.output("gemm", out, (left.shape[0], right.shape[1]), left.dtype)
-    _native.gemm(left, right, out, _arrays.vector("gemm", "bias", bias, left.dtype), accumulate, None, (), isa)
+    row = _arrays.vector("gemm", "bias", bias, left.dtype)
+    _native.gemm(left, right, out, row, accumulate, isa=isa, precision=precision)
     return out
 
 

@@ -1,0 +1,18 @@
+#include "intrinsics_avx512.h"
+
+#include "target.h"
+
+namespace fusednet::amx {
+
+#include "pairs_avx512.h"
+
+#include "gemm_pairs.h"
+
+#include "tiles_amx.h"
+
+#include "gemm_amx.h"
+
+extern const Products products;
+constinit const Products products = {{nullptr, gemm_amx<true>, gemm_amx<false>}};
+
+}  // namespace fusednet::amx
