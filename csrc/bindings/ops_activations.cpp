@@ -73,9 +73,11 @@ void run(const Table<T>& table, int row, const ActivationBackward<T>& a) {
         share_elements(a.rows, a.cols, activation_flops, run, a.dy, a.saved, a.dx);
 }
 
-// What is overwritten in place has been read: it is in the caches.
-bool streams(const py::array& out, const py::array& in) {
-    return out.nbytes() >= streamed_bytes && out.data() != in.data();
+// What is overwritten in place has been read: it is in the caches. Short rows that are walked one by one would leave
+// too many lines to both kinds of stores.
+bool streams(const py::array& out, const py::array& in, bool slope) {
+    const bool joined = !slope && (rows_of(out) <= 1 || out.strides(0) == cols_of(out) * out.itemsize());
+    return out.nbytes() >= streamed_bytes && out.data() != in.data() && (joined || cols_of(out) >= 1024);
 }
 
 void activation_forward(const py::array& x, const py::array& out, const std::string& activation, const Values& params,
@@ -91,7 +93,7 @@ void activation_forward(const py::array& x, const py::array& out, const std::str
                                         output<T>(op, "out", out, rows, cols),
                                         params_of(op, params),
                                         slope_of_row<T>(op, row, slope, rows, cols),
-                                        streams(out, x)};
+                                        streams(out, x, !slope.is_none())};
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
         const Table<T>& table = table_for<T>(op, isa);
@@ -116,7 +118,7 @@ void activation_backward(const py::array& dy, const py::array& saved, const py::
                                          params_of(op, params),
                                          slope_of_row<T>(op, row, slope, rows, cols),
                                          vector<T>(op, "dslope", dslope, cols, true),
-                                         streams(out, dy)};
+                                         streams(out, dy, !slope.is_none())};
         check_apart(op, "out", out, dy, true);
         check_apart(op, "out", out, saved, false);
         if (args.slope.data) check_apart(op, "out", out, slope, false);

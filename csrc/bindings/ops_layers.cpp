@@ -247,9 +247,9 @@ void gather(const py::array& src, const py::object& order, const py::array& out,
         const py::gil_scoped_release release;
         share_rows(rows, cols, 4, [&](Index first, Index count) {
             // without an order the source moves on as well
-            const auto* src = static_cast<const char*>(from.data) + (indices ? 0 : first * from.row_bytes);
+            const auto* start = static_cast<const char*>(from.data) + (indices ? 0 : first * from.row_bytes);
             table.gather[int(from.source)](
-                {count, cols, src, from.row_bytes, part_of(indices, first), part_of(dst, first, 0)});
+                {count, cols, start, from.row_bytes, part_of(indices, first), part_of(dst, first, 0)});
         });
     });
 }

@@ -167,7 +167,7 @@ FUSEDNET_INLINE V residual(V a, V b, V c) {
 FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
     return a * b + c;
 }
-// a / b to 1e-12, for b in [1e-300, 1e300].
+// a / b to 1e-12, for b from 1e-300 to infinity.
 FUSEDNET_INLINE HalfWide half_quotient(HalfWide a, HalfWide b) {
     return a / b;
 }

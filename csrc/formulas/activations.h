@@ -287,11 +287,11 @@ struct Softsign {
     using W = decltype(wide(V(0)));
     explicit Softsign(const Params&) {}
     V value(V x) const {
-        const W w = bounded(wide(x), 1e100);
+        const W w = bounded(wide(x), 1e300);
         return narrow(w / (W(1) + abs(w)));
     }
     V derivative(V x) const {
-        const W d = W(1) + abs(bounded(wide(x), 1e100));
+        const W d = W(1) + abs(wide(x));
         return narrow(W(1) / (d * d));
     }
 };
