@@ -104,7 +104,8 @@ FUSEDNET_INLINE V vgated(V x, V v) {
     const Gate g = open_gate(v);
     const V factor = max(V(-110), x), product = factor * g.share.high;  // there the gate is shut, even to infinity
     const V lost = factor * g.share.low - residual(product, factor, g.share.high);
-    return select(v > V(20), x, ldexp(divide({product, lost}, g.divisor), g.n));
+    const V y = ldexp(divide({product, lost}, g.divisor), g.n);
+    return select(v > V(20), x, copysign(y, x));  // keeps the sign of 0
 }
 
 // exponent * ln 2 + log(1 + f) + low
