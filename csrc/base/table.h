@@ -46,6 +46,7 @@ struct Params {
 enum class Slope { none, learned, random };
 
 // y = f(x), row by row. y may be x. slope: read by rows of the catalogue that have one; ld 0 is one row for all.
+// stream: y, not x, is more than the caches hold and is written past them; activations by element only.
 template <class T>
 struct ActivationForward {
     Index rows, cols;
@@ -53,10 +54,11 @@ struct ActivationForward {
     View<T> y;
     Params params;
     View<const T> slope = {};
+    bool stream = false;
 };
 
 // dx = dy * f'(saved); saved is y where the row's formula differentiates from its output, else x. dx may be dy.
-// dslope (cols), if not null: the sums over the rows of dy * dy/dslope, for a learned slope.
+// dslope (cols), if not null: the sums over the rows of dy * dy/dslope, for a learned slope. stream: as forward, of dx.
 template <class T>
 struct ActivationBackward {
     Index rows, cols;
@@ -65,6 +67,7 @@ struct ActivationBackward {
     Params params;
     View<const T> slope = {};
     T* dslope = nullptr;
+    bool stream = false;
 };
 
 // C = A B, or C += A B; then C = f(C) if an epilogue is given. bias, if any, is a row that is added once.

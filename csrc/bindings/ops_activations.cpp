@@ -1,6 +1,7 @@
 // Activations on NumPy arrays, element-wise ones and those over rows alike.
 #include "ops.h"
 #include "register.h"
+#include "share.h"
 
 namespace fusednet::bindings {
 namespace {
@@ -20,6 +21,65 @@ View<const T> slope_of_row(const char* op, int row, const py::object& slope, Ind
     return no_slope<T>(op, all_names[row], slope);
 }
 
+constexpr double activation_flops = 16;
+
+template <class T>
+void run(const Table<T>& table, int row, const ActivationForward<T>& a) {
+    const auto part = [&](const Tile& t) -> ActivationForward<T> {
+        return {t.rows,
+                t.cols,
+                part_of(a.x, t.row, t.col),
+                part_of(a.y, t.row, t.col),
+                a.params,
+                part_of(a.slope, t.row, t.col),
+                a.stream};
+    };
+    const int count = int(Activation::count);
+    if (row >= count)
+        share_rows(a.rows, a.cols, activation_flops, [&](Index first, Index rows) {
+            table.row_activation_forward[row - count](part({first, 0, rows, a.cols}));
+        });
+    else if (const auto run = [&](const Tile& t) { table.activation_forward[row](part(t)); }; a.slope.data)
+        share_elements(a.rows, a.cols, activation_flops, run, a.x, a.y, a.slope);
+    else
+        share_elements(a.rows, a.cols, activation_flops, run, a.x, a.y);
+}
+
+template <class T>
+void run(const Table<T>& table, int row, const ActivationBackward<T>& a) {
+    const auto part = [&](const Tile& t) -> ActivationBackward<T> {
+        return {t.rows,
+                t.cols,
+                part_of(a.dy, t.row, t.col),
+                part_of(a.saved, t.row, t.col),
+                part_of(a.dx, t.row, t.col),
+                a.params,
+                part_of(a.slope, t.row, t.col),
+                part_of(a.dslope, t.col),
+                a.stream};
+    };
+    const int count = int(Activation::count);
+    const auto run = [&](const Tile& t) { table.activation_backward[row](part(t)); };
+    if (row >= count)
+        share_rows(a.rows, a.cols, activation_flops, [&](Index first, Index rows) {
+            table.row_activation_backward[row - count](part({first, 0, rows, a.cols}));
+        });
+    else if (a.dslope)
+        share_columns(a.rows, a.cols, activation_flops,
+                      [&](Index first, Index cols) { run({0, first, a.rows, cols}); });
+    else if (a.slope.data)
+        share_elements(a.rows, a.cols, activation_flops, run, a.dy, a.saved, a.dx, a.slope);
+    else
+        share_elements(a.rows, a.cols, activation_flops, run, a.dy, a.saved, a.dx);
+}
+
+// What is overwritten in place has been read: it is in the caches. Short rows that are walked one by one would leave
+// too many lines to both kinds of stores.
+bool streams(const py::array& out, const py::array& in, bool slope) {
+    const bool joined = !slope && (rows_of(out) <= 1 || out.strides(0) == cols_of(out) * out.itemsize());
+    return out.nbytes() >= streamed_bytes && out.data() != in.data() && (joined || cols_of(out) >= 1024);
+}
+
 void activation_forward(const py::array& x, const py::array& out, const std::string& activation, const Values& params,
                         const Isa& isa, const py::object& slope) {
     const char* op = "activation_forward";
@@ -32,14 +92,13 @@ void activation_forward(const py::array& x, const py::array& out, const std::str
                                         input<T>(op, "x", x),
                                         output<T>(op, "out", out, rows, cols),
                                         params_of(op, params),
-                                        slope_of_row<T>(op, row, slope, rows, cols)};
+                                        slope_of_row<T>(op, row, slope, rows, cols),
+                                        streams(out, x, !slope.is_none())};
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
         const Table<T>& table = table_for<T>(op, isa);
-        const auto kernel = row < int(Activation::count) ? table.activation_forward[row]
-                                                         : table.row_activation_forward[row - int(Activation::count)];
         const py::gil_scoped_release release;
-        kernel(args);
+        run(table, row, args);
     });
 }
 
@@ -58,16 +117,15 @@ void activation_backward(const py::array& dy, const py::array& saved, const py::
                                          output<T>(op, "out", out, rows, cols),
                                          params_of(op, params),
                                          slope_of_row<T>(op, row, slope, rows, cols),
-                                         vector<T>(op, "dslope", dslope, cols, true)};
+                                         vector<T>(op, "dslope", dslope, cols, true),
+                                         streams(out, dy, !slope.is_none())};
         check_apart(op, "out", out, dy, true);
         check_apart(op, "out", out, saved, false);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
         check_slope_gradient(op, row, dslope, {dy, saved, out});
         const Table<T>& table = table_for<T>(op, isa);
-        const auto kernel = row < int(Activation::count) ? table.activation_backward[row]
-                                                         : table.row_activation_backward[row - int(Activation::count)];
         const py::gil_scoped_release release;
-        kernel(args);
+        run(table, row, args);
     });
 }
 

@@ -2,6 +2,7 @@
 #include "../base/pool_regions.h"
 #include "ops.h"
 #include "register.h"
+#include "share.h"
 
 namespace fusednet::bindings {
 namespace {
@@ -15,6 +16,13 @@ Index at_least(const char* op, const char* name, Index value, Index least) {
 Draw draw_of(const char* op, uint64_t seed, uint64_t stream, Index first_row, Index first_col, Index width) {
     return {seed, stream, at_least(op, "first_row", first_row, 0), at_least(op, "first_col", first_col, 0),
             at_least(op, "width", width, 0)};
+}
+
+// The draw of a tile.
+Draw moved(Draw draw, const Tile& t) {
+    draw.first_row += t.row;
+    draw.first_col += t.col;
+    return draw;
 }
 
 Noise noise_of(const char* op, const std::string& name) {
@@ -37,7 +45,10 @@ void noise_forward(const py::array& x, const py::array& out, const std::string& 
         check_apart(op, "out", out, x, true);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.noise_forward[int(row)](args);
+        share_tiles(rows, cols, elements_a_task / run_of(cols), run_of(cols), 32, [&](const Tile& t) {
+            table.noise_forward[int(row)]({t.rows, t.cols, part_of(args.x, t.row, t.col), part_of(args.y, t.row, t.col),
+                                           args.params, moved(args.draw, t)});
+        });
     });
 }
 
@@ -57,7 +68,10 @@ void noise_backward(const py::array& dy, const py::array& out, const std::string
         check_apart(op, "out", out, dy, true);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.noise_backward[int(row)](args);
+        share_tiles(rows, cols, elements_a_task / run_of(cols), run_of(cols), 32, [&](const Tile& t) {
+            table.noise_backward[int(row)]({t.rows, t.cols, part_of(args.dy, t.row, t.col),
+                                            part_of(args.dx, t.row, t.col), args.params, moved(args.draw, t)});
+        });
     });
 }
 
@@ -71,7 +85,9 @@ void uniform(const py::array& out, double low, double high, uint64_t seed, uint6
         const Table<T>& table = table_for<T>(op, isa);
         const Index rows = rows_of(out), cols = cols_of(out);
         const py::gil_scoped_release release;
-        table.uniform({rows, cols, y, low, high, draw});
+        share_tiles(rows, cols, elements_a_task / run_of(cols), run_of(cols), 16, [&](const Tile& t) {
+            table.uniform({t.rows, t.cols, part_of(y, t.row, t.col), low, high, moved(draw, t)});
+        });
     });
 }
 
@@ -93,7 +109,10 @@ void layernorm_forward(const py::array& x, const py::object& gamma, const py::ob
         check_apart(op, "out", out, x, true);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.layernorm_forward(args);
+        share_rows(rows, cols, 16, [&](Index first, Index count) {
+            table.layernorm_forward({count, cols, part_of(args.x, first, 0), part_of(args.y, first, 0), args.gamma,
+                                     args.beta, part_of(args.mean, first), part_of(args.inverse, first), epsilon});
+        });
     });
 }
 
@@ -115,7 +134,11 @@ void layernorm_backward(const py::array& dy, const py::array& x, const py::objec
         check_apart(op, "out", out, x, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.layernorm_backward(args);
+        share_rows(rows, cols, 16, [&](Index first, Index count) {
+            table.layernorm_backward({count, cols, part_of(args.dy, first, 0), part_of(args.x, first, 0),
+                                      part_of(args.dx, first, 0), args.gamma, part_of(args.mean, first),
+                                      part_of(args.inverse, first)});
+        });
     });
 }
 
@@ -135,7 +158,10 @@ void layernorm_gradients(const py::array& dy, const py::array& x, const py::arra
                                          vector<T>(op, "dbeta", dbeta, cols, true)};
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.layernorm_gradients(args);
+        share_columns(rows, cols, 8, [&](Index first, Index count) {
+            table.layernorm_gradients({rows, count, part_of(args.dy, 0, first), part_of(args.x, 0, first), args.mean,
+                                       args.inverse, part_of(args.dgamma, first), part_of(args.dbeta, first)});
+        });
     });
 }
 
@@ -151,7 +177,9 @@ void maxout_forward(const py::array& x, const py::array& out, const Isa& isa) {
         check_apart(op, "out", out, x, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.maxout_forward(args);
+        share_rows(rows, cols_of(x), 4, [&](Index first, Index count) {
+            table.maxout_forward({count, cols, args.pieces, part_of(args.x, first, 0), part_of(args.y, first, 0)});
+        });
     });
 }
 
@@ -175,7 +203,10 @@ void maxout_backward(const py::array& dy, const py::array& x, const py::array& y
         check_apart(op, "out", out, y, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.maxout_backward(args);
+        share_rows(rows, wide, 4, [&](Index first, Index count) {
+            table.maxout_backward({count, cols, args.pieces, part_of(args.dy, first, 0), part_of(args.x, first, 0),
+                                   part_of(args.y, first, 0), part_of(args.dx, first, 0)});
+        });
     });
 }
 
@@ -224,7 +255,14 @@ void pool_forward(const py::array& x, const py::array& row_regions, const py::ar
         check_apart(op, "out", out, x, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.pool_forward(args);
+        share_rows(rows, height * width * channels, 4, [&](Index first, Index count) {
+            PoolForward<T> part = args;
+            part.rows = count;
+            part.x = part_of(args.x, first, 0);
+            part.y = part_of(args.y, first, 0);
+            part.argmax = part_of(args.argmax, first, 0);
+            table.pool_forward(part);
+        });
     });
 }
 
@@ -248,7 +286,10 @@ void pool_backward(const py::array& dy, const py::array& argmax, const py::array
         check_apart(op, "out", out, argmax, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.pool_backward(args);
+        share_rows(rows, in_cols, 4, [&](Index first, Index count) {
+            table.pool_backward({count, in_cols, cols, part_of(args.dy, first, 0), part_of(args.argmax, first, 0),
+                                 part_of(args.dx, first, 0)});
+        });
     });
 }
 
@@ -287,7 +328,10 @@ void scaled_add(const py::object& a, const py::array& b, const py::object& scale
         if (left.data) check_apart(op, "out", out, py::cast<py::array>(a), true);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.scaled_add(args);
+        share_rows(rows, cols, 4, [&](Index first, Index count) {
+            table.scaled_add({count, cols, part_of(args.a, first, 0), part_of(args.b, first, 0),
+                              part_of(args.scale, first), part_of(args.y, first, 0)});
+        });
     });
 }
 

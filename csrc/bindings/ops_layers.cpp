@@ -3,9 +3,36 @@
 #include <memory>
 #include "ops.h"
 #include "register.h"
+#include "share.h"
 
 namespace fusednet::bindings {
 namespace {
+
+// By panels of columns, and by rows where C has few panels. Each task packs its panel of B: rows enough repay it.
+template <class T>
+void share_gemm(Product<T> product, const Gemm<T>& g) {
+    constexpr Index few = 8, tall = 256;
+    const Index panel = g.n < 2048 ? 64 : 256;
+    const Index across = divide_up(g.n, panel), down = across < few ? divide_up(g.m, tall) : 1;
+    const Index high = down == 1 ? g.m : tall;
+    share(
+        across * down, 2.0 * double(g.m) * double(g.n) * double(g.k < 1 ? 1 : g.k),
+        [&](Index task, void* scratch) {
+            const Index row = task / across * high, col = task % across * panel;
+            Gemm<T> part = g;
+            part.m = g.m - row < high ? g.m - row : high;
+            part.n = g.n - col < panel ? g.n - col : panel;
+            part.a = g.a + row * g.a_row;
+            part.b = g.b + col * g.b_col;
+            part.c = part_of(g.c, row, col);
+            part.y = part_of(g.y, row, col);
+            part.bias = part_of(g.bias, col);
+            part.slope = part_of(g.slope, row, col);
+            part.scratch = static_cast<T*>(scratch);
+            product(part);
+        },
+        g.scratch);
+}
 
 void gemm(const py::array& a, const py::array& b, const py::array& out, const py::object& bias, bool accumulate,
           const std::optional<std::string>& activation, const Values& params, const Isa& isa, const py::object& slope,
@@ -41,26 +68,29 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
         const std::unique_ptr<T, void (*)(void*)> scratch(
             static_cast<T*>(std::aligned_alloc(64, size_t(gemm_scratch) * sizeof(T))), std::free);
         if (!scratch) throw std::bad_alloc();
+        const Gemm<T> args{.m = m,
+                           .n = n,
+                           .k = k,
+                           .a = static_cast<const T*>(a.data()),
+                           .a_row = a.strides(0) / size,
+                           .a_col = a.strides(1) / size,
+                           .b = static_cast<const T*>(b.data()),
+                           .b_row = unit ? b.strides(0) / size : 1,
+                           .b_col = unit ? 1 : b.strides(1) / size,
+                           .c = c,
+                           .bias = row,
+                           .accumulate = accumulate,
+                           .epilogue = epilogue,
+                           .y = c,
+                           .params = p,
+                           .slope = slopes,
+                           .scratch = scratch.get()};
         const py::gil_scoped_release release;
-        k_table.product(wanted)({.m = m,
-                                 .n = n,
-                                 .k = k,
-                                 .a = static_cast<const T*>(a.data()),
-                                 .a_row = a.strides(0) / size,
-                                 .a_col = a.strides(1) / size,
-                                 .b = static_cast<const T*>(b.data()),
-                                 .b_row = unit ? b.strides(0) / size : 1,
-                                 .b_col = unit ? 1 : b.strides(1) / size,
-                                 .c = c,
-                                 .bias = row,
-                                 .accumulate = accumulate,
-                                 .epilogue = epilogue,
-                                 .y = c,
-                                 .params = p,
-                                 .slope = slopes,
-                                 .scratch = scratch.get()});
+        share_gemm<T>(k_table.product(wanted), args);
     });
 }
+
+constexpr double norm_flops = 16;
 
 void batchnorm_statistics(const py::array& x, const py::object& mean, const py::object& variance, const Isa& isa) {
     const char* op = "batchnorm_statistics";
@@ -71,7 +101,12 @@ void batchnorm_statistics(const py::array& x, const py::object& mean, const py::
         const BatchNormStatistics<T> args{rows, cols, input<T>(op, "x", x), vector<T>(op, "mean", mean, cols, true),
                                           vector<T>(op, "variance", variance, cols, true)};
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_statistics] expects arrays, got None");
-        table_for<T>(op, isa).batchnorm_statistics(args);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+            table.batchnorm_statistics(
+                {rows, count, part_of(args.x, 0, first), part_of(args.mean, first), part_of(args.variance, first)});
+        });
     });
 }
 
@@ -97,7 +132,19 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_forward] expects a mean and a variance");
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
-        table_for<T>(op, isa).batchnorm_forward[int(row)](args);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+            BatchNormForward<T> part = args;
+            part.cols = count;
+            part.x = part_of(args.x, 0, first);
+            part.y = part_of(args.y, 0, first);
+            part.slope = part_of(args.slope, 0, first);
+            for (auto vector : {&BatchNormForward<T>::mean, &BatchNormForward<T>::variance, &BatchNormForward<T>::gamma,
+                                &BatchNormForward<T>::beta})
+                part.*vector = part_of(args.*vector, first);
+            table.batchnorm_forward[int(row)](part);
+        });
     });
 }
 
@@ -134,7 +181,21 @@ void batchnorm_backward(const py::array& dy, const py::array& x, const py::array
         check_apart(op, "out", out, y, false);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
         check_slope_gradient(op, int(row), dslope, {dy, x, y, out});
-        table_for<T>(op, isa).batchnorm_backward[int(row)](args);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+            using Args = BatchNormBackward<T>;
+            Args part = args;
+            part.cols = count;
+            for (auto view : {&Args::dy, &Args::x, &Args::saved, &Args::slope})
+                part.*view = part_of(args.*view, 0, first);
+            part.dx = part_of(args.dx, 0, first);
+            for (auto vector : {&Args::mean, &Args::variance, &Args::gamma, &Args::beta})
+                part.*vector = part_of(args.*vector, first);
+            for (auto vector : {&Args::dgamma, &Args::dbeta, &Args::dslope})
+                part.*vector = part_of(args.*vector, first);
+            table.batchnorm_backward[int(row)](part);
+        });
     });
 }
 
@@ -146,7 +207,10 @@ void moving_average(const py::array& moving, const py::object& value, double mom
         T* held = vector<T>(op, "moving", moving, n, true);
         const T* with = vector<T>(op, "value", value, n, false);
         if (!with) throw py::type_error("[moving_average] 'value' expects an array, got None");
-        table_for<T>(op, isa).moving_average(n, held, with, momentum);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        share_tiles(1, n, 1, elements_a_task, 4,
+                    [&](const Tile& t) { table.moving_average(t.cols, held + t.col, with + t.col, momentum); });
     });
 }
 
@@ -155,7 +219,13 @@ void column_sums(const py::array& x, const py::array& out, const Isa& isa) {
     dispatch(op, "x", x, [&](auto zero) {
         using T = decltype(zero);
         const View<const T> view = input<T>(op, "x", x);
-        table_for<T>(op, isa).column_sums(rows_of(x), cols_of(x), view, vector<T>(op, "out", out, cols_of(x), true));
+        T* sums = vector<T>(op, "out", out, cols_of(x), true);
+        const Table<T>& table = table_for<T>(op, isa);
+        const Index rows = rows_of(x);
+        const py::gil_scoped_release release;
+        share_columns(rows, cols_of(x), 4, [&](Index first, Index count) {
+            table.column_sums(rows, count, part_of(view, 0, first), sums + first);
+        });
     });
 }
 
@@ -165,15 +235,25 @@ void gather(const py::array& src, const py::object& order, const py::array& out,
         using T = decltype(zero);
         const View<T> dst = output<T>(op, "out", out);
         const Rows from = samples(op, "src", src, any_size, cols_of(out));
-        const int64_t* indices = vector<int64_t>(op, "order", order, rows_of(out), false);
+        const int64_t* given = vector<int64_t>(op, "order", order, rows_of(out), false);
+        std::vector<int64_t> held;  // a copy, which no other thread can change once the GIL is released
+        if (given) held.assign(given, given + rows_of(out));
+        const int64_t* indices = given ? held.data() : nullptr;
         for (Index i = 0; i < rows_of(out); ++i) {
             const int64_t row = indices ? indices[i] : i;
             if (row < 0 || row >= src.shape(0))
                 Argument{op, "order"}.bad_value("rows from 0 to " + std::to_string(src.shape(0) - 1),
                                                 std::to_string(row));
         }
-        table_for<T>(op, isa).gather[int(from.source)](
-            {rows_of(out), cols_of(out), from.data, from.row_bytes, indices, dst});
+        const Table<T>& table = table_for<T>(op, isa);
+        const Index rows = rows_of(out), cols = cols_of(out);
+        const py::gil_scoped_release release;
+        share_rows(rows, cols, 4, [&](Index first, Index count) {
+            // without an order the source moves on as well
+            const auto* start = static_cast<const char*>(from.data) + (indices ? 0 : first * from.row_bytes);
+            table.gather[int(from.source)](
+                {count, cols, start, from.row_bytes, part_of(indices, first), part_of(dst, first, 0)});
+        });
     });
 }
 

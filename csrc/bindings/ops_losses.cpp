@@ -1,6 +1,7 @@
 // Losses and metrics on NumPy arrays.
 #include "ops.h"
 #include "register.h"
+#include "share.h"
 
 namespace fusednet::bindings {
 namespace {
@@ -13,23 +14,24 @@ constexpr int element_losses = 0 FUSEDNET_ELEMENT_LOSSES(FUSEDNET_COUNT);
 constexpr Index metric_sums[][2] = {FUSEDNET_METRICS(FUSEDNET_SUMS)};
 #undef FUSEDNET_SUMS
 
-// Labels (int32) checked against the classes.
-const int32_t* read_labels(const char* op, const py::array& target, Index rows, Index cols) {
+// Labels (int32) checked against the classes: a copy, which no other thread can change once the GIL is released.
+std::vector<int32_t> read_labels(const char* op, const py::array& target, Index rows, Index cols) {
     const Argument argument{op, "target"};
     if (target.ndim() != 1 || target.shape(0) != rows) argument.bad_shape("(" + std::to_string(rows) + ",)", target);
     check_layout(argument, target, false);
-    const auto* labels = static_cast<const int32_t*>(target.data());
+    const auto* given = static_cast<const int32_t*>(target.data());
+    std::vector<int32_t> labels(given, given + rows);
     const Index classes = cols == 1 ? 2 : cols;
     for (Index i = 0; i < rows; ++i)
-        if (labels[i] < 0 || labels[i] >= classes)
+        if (const int32_t label = labels[size_t(i)]; label < 0 || label >= classes)
             argument.bad_value("labels from 0 to " + std::to_string(classes - 1),
-                               std::to_string(labels[i]) + " in row " + std::to_string(i));
+                               std::to_string(label) + " in row " + std::to_string(i));
     return labels;
 }
 
 // The target as labels or as one row of numbers a sample.
 template <class T>
-void read_target(const char* op, const py::array& target, Index rows, Index cols, const int32_t** labels,
+void read_target(const char* op, const py::array& target, Index rows, Index cols, std::vector<int32_t>* labels,
                  View<const T>* targets) {
     if (has_type<int32_t>(target))
         *labels = read_labels(op, target, rows, cols);
@@ -45,13 +47,14 @@ double loss(const std::string& name, const py::array& x, const py::array& target
     return dispatch(op, "x", x, [&](auto zero) {
         using T = decltype(zero);
         const Index rows = rows_of(x), cols = cols_of(x);
-        double sum = 0;
         LossArgs<T> args{};
         args.rows = rows;
         args.cols = cols;
         args.x = input<T>(op, "x", x);
-        read_target<T>(op, target, rows, cols, &args.labels, &args.targets);
-        if (args.labels && (int(row) < element_losses || cols == 1))
+        std::vector<int32_t> labels;
+        read_target<T>(op, target, rows, cols, &labels, &args.targets);
+        args.labels = args.targets.data ? nullptr : labels.data();
+        if (has_type<int32_t>(target) && (int(row) < element_losses || cols == 1))
             Argument{op, "target"}.bad_value("one row of targets a sample for " + name, "integer labels");
         if (y) {
             args.y = output<T>(op, "y", *y, rows, cols);
@@ -62,11 +65,24 @@ double loss(const std::string& name, const py::array& x, const py::array& target
             check_apart(op, "dx", *dx, x, true);
         }
         args.scale = scale;
-        args.loss = &sum;
         args.params = params_of(op, params);
         args.weights = vector<T>(op, "weights", weights, rows, false);
-        table_for<T>(op, isa).loss[int(row)](args);
-        return sum;
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        return sum_rows(rows, cols, 32, [&](Index first, Index count) {
+            double sum = 0;
+            LossArgs<T> part = args;
+            part.rows = count;
+            part.x = part_of(args.x, first, 0);
+            part.labels = part_of(args.labels, first);
+            part.targets = part_of(args.targets, first, 0);
+            part.y = part_of(args.y, first, 0);
+            part.dx = part_of(args.dx, first, 0);
+            part.loss = &sum;
+            part.weights = part_of(args.weights, first);
+            table.loss[int(row)](part);
+            return sum;
+        });
     });
 }
 
@@ -80,11 +96,24 @@ void metric(const std::string& name, const py::array& x, const py::array& target
         args.rows = rows_of(x);
         args.cols = cols_of(x);
         args.x = input<T>(op, "x", x);
-        read_target<T>(op, target, args.rows, args.cols, &args.labels, &args.targets);
+        std::vector<int32_t> labels;
+        read_target<T>(op, target, args.rows, args.cols, &labels, &args.targets);
+        args.labels = args.targets.data ? nullptr : labels.data();
         args.params = params_of(op, params);
         const auto& count = metric_sums[int(row)];
         args.sums = vector<double>(op, "sums", sums, count[0] + count[1] * args.cols, true);
-        table_for<T>(op, isa).metric[int(row)](args);
+        const Table<T>& table = table_for<T>(op, isa);
+        const size_t sums_count = size_t(count[0] + count[1] * args.cols);
+        const py::gil_scoped_release release;
+        add_rows(args.rows, args.cols, 8, sums_count, args.sums, [&](Index first, Index rows, double* added) {
+            MetricArgs<T> part = args;
+            part.rows = rows;
+            part.x = part_of(args.x, first, 0);
+            part.labels = part_of(args.labels, first);
+            part.targets = part_of(args.targets, first, 0);
+            part.sums = added;
+            table.metric[int(row)](part);
+        });
     });
 }
 
@@ -94,12 +123,18 @@ void smooth_targets(const py::array& targets, double smoothing, bool binary, con
     dispatch(op, "targets", targets, [&](auto zero) {
         using T = decltype(zero);
         const Index rows = rows_of(targets), cols = cols_of(targets);
-        const int32_t* from = nullptr;
+        std::vector<int32_t> from;
         if (labels) {
             if (!has_type<int32_t>(*labels)) Argument{op, "labels"}.bad_dtype("int32", *labels);
             from = read_labels(op, *labels, rows, cols);
         }
-        table_for<T>(op, isa).smooth_targets({rows, cols, from, output<T>(op, "targets", targets), smoothing, binary});
+        const View<T> view = output<T>(op, "targets", targets);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        share_rows(rows, cols, 4, [&](Index first, Index count) {
+            table.smooth_targets({count, cols, part_of(labels ? from.data() : nullptr, first), part_of(view, first, 0),
+                                  smoothing, binary});
+        });
     });
 }
 

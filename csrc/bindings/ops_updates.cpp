@@ -3,6 +3,7 @@
 
 #include "ops.h"
 #include "register.h"
+#include "share.h"
 
 namespace fusednet::bindings {
 namespace {
@@ -65,7 +66,15 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
         args.average_momentum = average_momentum;
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.optimizer_update[int(row)](args);
+        share_tiles(1, n, 1, elements_a_task, 16, [&](const Tile& t) {
+            UpdateArgs<T> part = args;
+            part.cols = part.ld = t.cols;
+            part.w = args.w + t.col;
+            part.g = {args.g.data + t.col, t.cols};
+            for (T*& slot : part.slot) slot = part_of(slot, t.col);
+            part.average = part_of(args.average, t.col);
+            table.optimizer_update[int(row)](part);
+        });
     });
 }
 
@@ -73,7 +82,12 @@ double squared_norm(const py::array& x, const Isa& isa) {
     return dispatch("squared_norm", "x", x, [&](auto zero) {
         using T = decltype(zero);
         const View<const T> view = input<T>("squared_norm", "x", x);
-        return table_for<T>("squared_norm", isa).squared_norm(rows_of(x), cols_of(x), view);
+        const Table<T>& table = table_for<T>("squared_norm", isa);
+        const Index rows = rows_of(x), cols = cols_of(x);
+        const py::gil_scoped_release release;
+        return sum_elements(
+            rows, cols, 2,
+            [&](const Tile& t) { return table.squared_norm(t.rows, t.cols, part_of(view, t.row, t.col)); }, view);
     });
 }
 
@@ -86,7 +100,9 @@ void constrain(const std::string& name, const py::array& w, const Values& values
         const ConstrainArgs<T> args{rows_of(w), cols_of(w), output<T>(op, "w", w), params};
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        table.constrain[int(row)](args);
+        share_columns(args.rows, args.cols, 4, [&](Index first, Index count) {
+            table.constrain[int(row)]({args.rows, count, part_of(args.w, 0, first), params});
+        });
     });
 }
 
@@ -94,7 +110,12 @@ double penalty(const py::array& w, double l1, double l2, const Isa& isa) {
     return dispatch("penalty", "w", w, [&](auto zero) {
         using T = decltype(zero);
         const PenaltyValue<T> args{rows_of(w), cols_of(w), input<T>("penalty", "w", w), l1, l2};
-        return table_for<T>("penalty", isa).penalty_value(args);
+        const Table<T>& table = table_for<T>("penalty", isa);
+        const py::gil_scoped_release release;
+        return sum_elements(
+            args.rows, args.cols, 4,
+            [&](const Tile& t) { return table.penalty_value({t.rows, t.cols, part_of(args.w, t.row, t.col), l1, l2}); },
+            args.w);
     });
 }
 
@@ -105,7 +126,15 @@ double penalty_gradient(const py::array& w, const py::array& g, double l1, doubl
         const Index rows = rows_of(w), cols = cols_of(w);
         const PenaltyGradient<T> args{rows, cols, input<T>(op, "w", w), output<T>(op, "g", g, rows, cols), l1, l2};
         check_apart(op, "g", g, w, false);
-        return table_for<T>(op, isa).penalty_gradient(args);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        return sum_elements(
+            rows, cols, 8,
+            [&](const Tile& t) {
+                return table.penalty_gradient(
+                    {t.rows, t.cols, part_of(args.w, t.row, t.col), part_of(args.g, t.row, t.col), l1, l2});
+            },
+            args.w, args.g);
     });
 }
 
@@ -116,7 +145,15 @@ double accumulate(const py::array& sum, const py::array& g, double scale, const 
         const Index rows = rows_of(sum), cols = cols_of(sum);
         const AccumulateArgs<T> args{rows, cols, output<T>(op, "sum", sum), output<T>(op, "g", g, rows, cols), scale};
         check_apart(op, "sum", sum, g, false);
-        return table_for<T>(op, isa).accumulate(args);
+        const Table<T>& table = table_for<T>(op, isa);
+        const py::gil_scoped_release release;
+        return sum_elements(
+            rows, cols, 4,
+            [&](const Tile& t) {
+                return table.accumulate(
+                    {t.rows, t.cols, part_of(args.sum, t.row, t.col), part_of(args.g, t.row, t.col), scale});
+            },
+            args.sum, args.g);
     });
 }
 

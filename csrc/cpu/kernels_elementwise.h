@@ -26,6 +26,14 @@ FUSEDNET_INLINE void flatten_with(Index& rows, Index& cols, const View<const T>&
 }
 
 template <class F>
+FUSEDNET_INLINE void for_row(bool stream, const T* to, Index cols, F f) {
+    if (stream)
+        for_streamed(to, cols, f);
+    else
+        for_vectors(cols, f);
+}
+
+template <class F>
 void activation_forward(const ActivationForward<T>& a) noexcept {
     const F f(a.params);
     Index rows = a.rows, cols = a.cols;
@@ -33,10 +41,11 @@ void activation_forward(const ActivationForward<T>& a) noexcept {
     for (Index i = 0; i < rows; ++i) {
         const T *x = a.x.row(i), *slope = a.slope.row(i);
         T* y = a.y.row(i);
-        for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        for_row(a.stream, y, cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             store(y + j, value_of(f, load(x + j, part), slope, j, part), part);
         });
     }
+    if (a.stream) fence_streamed();
 }
 
 template <class F>
@@ -53,10 +62,11 @@ void activation_backward(const ActivationBackward<T>& a) noexcept {
     for (Index i = 0; i < rows; ++i) {
         const T *dy = a.dy.row(i), *s = saved.row(i), *slope = a.slope.row(i);
         T* dx = a.dx.row(i);
-        for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        for_row(a.stream, dx, cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             store(dx + j, load(dy + j, part) * derivative_of(f, load(s + j, part), slope, j, part), part);
         });
     }
+    if (a.stream) fence_streamed();
 }
 
 FUSEDNET_INLINE T row_max(const T* x, Index cols) {

@@ -31,10 +31,33 @@ FUSEDNET_INLINE Index width(Part part) {
     return part.n;
 }
 
+// A whole vector that is stored past the caches.
+struct Streamed {};
+FUSEDNET_INLINE V load(const T* p, Streamed) {
+    return load(p);
+}
+FUSEDNET_INLINE void store(T* p, V v, Streamed) {
+    store_streamed(p, v);
+}
+
 template <class F>
 FUSEDNET_INLINE void for_vectors(Index cols, F f) {
     Index j = 0;
     for (; j + lanes <= cols; j += lanes) f(j, Whole{});
+    if constexpr (lanes > 1)
+        if (j < cols) f(j, Part{cols - j});
+}
+
+// The same for a row `to` that is written past the caches: whole vectors where such stores are aligned.
+template <class F>
+FUSEDNET_INLINE void for_streamed(const T* to, Index cols, F f) {
+    Index j = 0;
+    if constexpr (lanes > 1) {
+        const Index over = Index(reinterpret_cast<uintptr_t>(to) / sizeof(T)) % lanes;
+        j = over == 0 ? 0 : lanes - over < cols ? lanes - over : cols;
+        if (j > 0) f(0, Part{j});
+    }
+    for (; j + lanes <= cols; j += lanes) f(j, Streamed{});
     if constexpr (lanes > 1)
         if (j < cols) f(j, Part{cols - j});
 }

@@ -20,7 +20,7 @@ FUSEDNET_INLINE Sum exact_sum(V a, V b, V rest) {
     return exact_sum(s.high, s.low + rest);
 }
 
-// x = n ln 2 + r with |r| <= ln(2) / 2, and exp(x) = 2^n (1 + r + tail). Wants |n| < 2^9.
+// x = n ln 2 + r + (a rest) with r exact, and exp(x) = 2^n (1 + r + tail). Wants |n| < 2^9.
 struct ReducedExp {
     V n, r, tail;
 };
@@ -30,19 +30,17 @@ FUSEDNET_INLINE ReducedExp reduce_exp(V x) {
     const V high = fma(n, V(-0.693359375), x);  // exact: the constant has 9 bits
     const V low = n * V(-2.12194440054690583e-4);
     const V r = high - low;
-    const V lost = (high - r) - low;
     V q = fma(r, V(0.0001979029820258868), V(0.001394470359596145));
     q = fma(q, r, V(0.008333497340880637));
     q = fma(q, r, V(0.04166629436422266));
     q = fma(q, r, V(0.1666666586700769));
     q = fma(q, r, V(0.5000000067839808));
-    return {n, r, fma(r * r, q, lost)};
+    return {n, high, fma(r * r, q, -low)};
 }
 
 FUSEDNET_INLINE V vexp(V x) {
     const auto [n, r, tail] = reduce_exp(min(V(89), max(V(-104), x)));  // 0 and inf lie within; NaN passes
-    const Sum s = exact_sum(V(1), r);
-    return ldexp(s.high + (s.low + tail), n);
+    return ldexp(V(1) + (r + tail), n);
 }
 
 FUSEDNET_INLINE V vexpm1(V x) {
@@ -54,9 +52,16 @@ FUSEDNET_INLINE V vexpm1(V x) {
     return select(abs(x) < V(0x1p-25), x, half + half);  // keeps the sign of 0 and denormals
 }
 
-// a / b, rounded nearly once.
+// The same for x <= 0: there 2^n - 1 needs no second term. Above, the result means nothing.
+FUSEDNET_INLINE V vexpm1_below(V x) {
+    const auto [n, r, tail] = reduce_exp(max(V(-18), x));
+    const V scale = pow2(n);
+    return copysign(fma(scale, r + tail, scale - V(1)), x);  // keeps the sign of 0
+}
+
+// (a.high + a.low) / (b.high + b.low), rounded nearly once; b.high in [2^-100, 2^100].
 FUSEDNET_INLINE V divide(Sum a, Sum b) {
-    const V inverse = V(1) / b.high;
+    const V inverse = reciprocal(b.high);
     const V q = a.high * inverse;
     return fma(residual(a.high, q, b.high) + (a.low - q * b.low), inverse, q);
 }
@@ -73,16 +78,34 @@ FUSEDNET_INLINE V vtanh(V x) {
     return select(magnitude < V(0x1p-13), x, copysign(y, x));
 }
 
-// e / (1 + e) for x < 0, 1 / (1 + e) else, with e = exp(-|x|)
+// sigmoid(v) is share 2^n / divisor, with share = exp(-|v|) 2^-n for v < 0, else 1 and n = 0.
+struct Gate {
+    Sum share, divisor;
+    V n;
+};
+
+// 2^n itself may be out of range.
+FUSEDNET_INLINE Gate open_gate(V v) {
+    const auto [n, r, tail] = reduce_exp(max(V(-110), -abs(v)));
+    const Sum e = exact_sum(V(1), r, tail);
+    const M shut = v < V(0);
+    return {{select(shut, e.high, V(1)), select(shut, e.low, V(0))},
+            exact_sum(V(1), scale_down(e.high, n)),
+            select(shut, n, V(0))};
+}
+
 FUSEDNET_INLINE V vsigmoid(V x) {
-    const auto [n, r, tail] = reduce_exp(-min(V(104), abs(x)));
-    const V scale = pow2(max(V(-126), n));
-    const Sum e = exact_sum(V(1), r, tail);  // without its factor 2^n, which may be out of range
-    const Sum d = exact_sum(V(1), scale * e.high);
-    const M negative = x < V(0);
-    const Sum numerator{select(negative, e.high, V(1)), select(negative, e.low, V(0))};
-    const V y = divide(numerator, {d.high, d.low + scale * e.low});
-    return ldexp(y, select(negative, n, V(0)));
+    const Gate g = open_gate(x);
+    return ldexp(divide(g.share, g.divisor), g.n);
+}
+
+// x sigmoid(v) for x and v of one sign; x itself where v > 20.
+FUSEDNET_INLINE V vgated(V x, V v) {
+    const Gate g = open_gate(v);
+    const V factor = max(V(-110), x), product = factor * g.share.high;  // there the gate is shut, even to infinity
+    const V lost = factor * g.share.low - residual(product, factor, g.share.high);
+    const V y = ldexp(divide({product, lost}, g.divisor), g.n);
+    return select(v > V(20), x, copysign(y, x));  // keeps the sign of 0
 }
 
 // exponent * ln 2 + log(1 + f) + low

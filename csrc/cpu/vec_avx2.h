@@ -39,6 +39,13 @@ FUSEDNET_INLINE void store(T* p, V v) {
 FUSEDNET_INLINE void store(T* p, V v, Index n) {
     _mm256_maskstore_ps(p, _mm256_castps_si256(first_lanes(n).m), v.v);
 }
+// Past the caches, aligned; fence_streamed() before anyone may read.
+FUSEDNET_INLINE void store_streamed(T* p, V v) {
+    _mm256_stream_ps(p, v.v);
+}
+FUSEDNET_INLINE void fence_streamed() {
+    _mm_sfence();
+}
 FUSEDNET_INLINE V broadcast(T x) {
     return _mm256_set1_ps(x);
 }
@@ -146,11 +153,19 @@ FUSEDNET_INLINE V ldexp(V x, V n) {  // in two steps, since 2^n itself may be ou
     const __m256i whole = _mm256_cvtps_epi32(n.v), half = _mm256_srai_epi32(whole, 1);
     return x * pow2_int(half) * pow2_int(_mm256_sub_epi32(whole, half));
 }
+// x * 2^n for n <= 127; below n = -126 anything that small.
+FUSEDNET_INLINE V scale_down(V x, V n) {
+    return x * pow2(max(V(-126), n));
+}
 // x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
 FUSEDNET_INLINE V split(V x, V& exponent) {
     const __m256i e = _mm256_srai_epi32(_mm256_sub_epi32(x.bits(), _mm256_set1_epi32(0x3f3504f3)), 23);
     exponent = _mm256_cvtepi32_ps(e);
     return V(_mm256_sub_epi32(x.bits(), _mm256_slli_epi32(e, 23)));
+}
+// 1 / x to 2^-14 at least, for x in [2^-100, 2^100].
+FUSEDNET_INLINE V reciprocal(V x) {
+    return V(1) / x;
 }
 // a - b * c rounded once.
 FUSEDNET_INLINE V residual(V a, V b, V c) {
@@ -160,6 +175,16 @@ FUSEDNET_INLINE V residual(V a, V b, V c) {
 // What wide.h is made of.
 FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
     return (HalfWide)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
+// a / b to 1e-12, for b from 1e-300 to infinity.
+FUSEDNET_INLINE HalfWide half_quotient(HalfWide a, HalfWide b) {
+    return a / b;
+}
+FUSEDNET_INLINE HalfWide half_max(HalfWide a, HalfWide b) {
+    return (HalfWide)_mm256_max_pd((__m256d)a, (__m256d)b);
+}
+FUSEDNET_INLINE HalfWide half_min(HalfWide a, HalfWide b) {
+    return (HalfWide)_mm256_min_pd((__m256d)a, (__m256d)b);
 }
 FUSEDNET_INLINE HalfWide wide_low(V x) {
     return (HalfWide)_mm256_cvtps_pd(_mm256_castps256_ps128(x.v));

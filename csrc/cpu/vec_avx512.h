@@ -36,6 +36,13 @@ FUSEDNET_INLINE void store(T* p, V v) {
 FUSEDNET_INLINE void store(T* p, V v, Index n) {
     _mm512_mask_storeu_ps(p, first_lanes(n), v.v);
 }
+// Past the caches, aligned; fence_streamed() before anyone may read.
+FUSEDNET_INLINE void store_streamed(T* p, V v) {
+    _mm512_stream_ps(p, v.v);
+}
+FUSEDNET_INLINE void fence_streamed() {
+    _mm_sfence();
+}
 FUSEDNET_INLINE V broadcast(T x) {
     return _mm512_set1_ps(x);
 }
@@ -88,7 +95,7 @@ FUSEDNET_INLINE V abs(V x) {
     return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x.v);
 }
 FUSEDNET_INLINE V copysign(V magnitude, V sign) {
-    return _mm512_or_ps(abs(magnitude).v, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign.v));
+    return V(_mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN), sign.bits(), magnitude.bits(), 0xCA));
 }
 FUSEDNET_INLINE V sqrt(V x) {
     return _mm512_sqrt_ps(x.v);
@@ -143,16 +150,24 @@ FUSEDNET_INLINE V round(V x) {
     return _mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 FUSEDNET_INLINE V pow2(V n) {
-    return V(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23));
+    return _mm512_scalef_ps(_mm512_set1_ps(1), n.v);
 }
 FUSEDNET_INLINE V ldexp(V x, V n) {
     return _mm512_scalef_ps(x.v, n.v);
+}
+// x * 2^n for n <= 127; below n = -126 anything that small.
+FUSEDNET_INLINE V scale_down(V x, V n) {
+    return ldexp(x, n);
 }
 // x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
 FUSEDNET_INLINE V split(V x, V& exponent) {
     const __m512i e = _mm512_srai_epi32(_mm512_sub_epi32(x.bits(), _mm512_set1_epi32(0x3f3504f3)), 23);
     exponent = _mm512_cvtepi32_ps(e);
     return V(_mm512_sub_epi32(x.bits(), _mm512_slli_epi32(e, 23)));
+}
+// 1 / x to 2^-14 at least, for x in [2^-100, 2^100].
+FUSEDNET_INLINE V reciprocal(V x) {  // a division takes as long as ten of these
+    return _mm512_rcp14_ps(x.v);
 }
 // a - b * c rounded once.
 FUSEDNET_INLINE V residual(V a, V b, V c) {
@@ -162,6 +177,18 @@ FUSEDNET_INLINE V residual(V a, V b, V c) {
 // What wide.h is made of.
 FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
     return (HalfWide)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
+// a / b to 1e-12, for b from 1e-300 to infinity.
+FUSEDNET_INLINE HalfWide half_quotient(HalfWide a, HalfWide b) {  // a division takes three times as long
+    const __m512d divisor = _mm512_min_pd(_mm512_set1_pd(1e300), (__m512d)b), inverse = _mm512_rcp14_pd(divisor);
+    const __m512d rest = _mm512_fnmadd_pd(divisor, inverse, _mm512_set1_pd(1));
+    return a * (HalfWide)_mm512_fmadd_pd(inverse, _mm512_fmadd_pd(rest, rest, rest), inverse);
+}
+FUSEDNET_INLINE HalfWide half_max(HalfWide a, HalfWide b) {
+    return (HalfWide)_mm512_max_pd((__m512d)a, (__m512d)b);
+}
+FUSEDNET_INLINE HalfWide half_min(HalfWide a, HalfWide b) {
+    return (HalfWide)_mm512_min_pd((__m512d)a, (__m512d)b);
 }
 FUSEDNET_INLINE HalfWide wide_low(V x) {
     return (HalfWide)_mm512_cvtps_pd(_mm512_castps512_ps256(x.v));

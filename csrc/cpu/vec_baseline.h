@@ -45,6 +45,19 @@ FUSEDNET_INLINE void store(T* p, V v, Index n) {
     for (Index i = 0; i < lanes; ++i)
         if (i < n) p[i] = v.v[i];
 }
+// Past the caches, aligned; fence_streamed() before anyone may read.
+FUSEDNET_INLINE void store_streamed(T* p, V v) {
+#ifdef __SSE2__
+    _mm_stream_ps(p, (__m128)v.v);
+#else
+    store(p, v);
+#endif
+}
+FUSEDNET_INLINE void fence_streamed() {
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
 FUSEDNET_INLINE V broadcast(T x) {
     return Floats{x, x, x, x};
 }
@@ -147,12 +160,20 @@ FUSEDNET_INLINE V ldexp(V x, V n) {  // in two steps, since 2^n itself may be ou
     const Ints whole = __builtin_convertvector(n.v, Ints), half = whole >> 1;
     return x * V((half + 127) << 23) * V((whole - half + 127) << 23);
 }
+// x * 2^n for n <= 127; below n = -126 anything that small.
+FUSEDNET_INLINE V scale_down(V x, V n) {
+    return x * pow2(max(V(-126), n));
+}
 // x = m * 2^exponent with m in [sqrt(1/2), sqrt(2)); x > 0 and normal.
 FUSEDNET_INLINE V split(V x, V& exponent) {
     const Words bits = (Words)x.v;  // of other x, which callers sort out, the differences wrap around
     const Ints e = (Ints)(bits - 0x3f3504f3) >> 23;
     exponent = __builtin_convertvector(e, Floats);
     return V((Ints)(bits - ((Words)e << 23)));
+}
+// 1 / x to 2^-14 at least, for x in [2^-100, 2^100].
+FUSEDNET_INLINE V reciprocal(V x) {
+    return V(1) / x;
 }
 // a - b * c rounded once, for b * c near a: the halves of Dekker's product are exact.
 FUSEDNET_INLINE V residual(V a, V b, V c) {
@@ -163,6 +184,16 @@ FUSEDNET_INLINE V residual(V a, V b, V c) {
 // What wide.h is made of.
 FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {
     return a * b + c;
+}
+// a / b to 1e-12, for b from 1e-300 to infinity.
+FUSEDNET_INLINE HalfWide half_quotient(HalfWide a, HalfWide b) {
+    return a / b;
+}
+FUSEDNET_INLINE HalfWide half_max(HalfWide a, HalfWide b) {
+    return a > b ? a : b;
+}
+FUSEDNET_INLINE HalfWide half_min(HalfWide a, HalfWide b) {
+    return a < b ? a : b;
 }
 FUSEDNET_INLINE HalfWide wide_low(V x) {
 #ifdef __SSE2__

@@ -18,6 +18,10 @@ FUSEDNET_INLINE void store(T* p, V v) {
 FUSEDNET_INLINE void store(T* p, V v, Index n) {
     if (n > 0) *p = v;
 }
+FUSEDNET_INLINE void store_streamed(T* p, V v) {
+    *p = v;
+}
+FUSEDNET_INLINE void fence_streamed() {}
 FUSEDNET_INLINE V broadcast(T x) {
     return x;
 }
@@ -46,12 +50,19 @@ FUSEDNET_INLINE V abs(V x) {
 FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
     return m ? if_true : if_false;
 }
+FUSEDNET_INLINE V copysign(V magnitude, V sign) {
+    return __builtin_copysign(magnitude, sign);
+}
+FUSEDNET_INLINE V residual(V a, V b, V c) {
+    return a - b * c;
+}
 FUSEDNET_INLINE void transpose(V (&)[lanes]) {}
 FUSEDNET_INLINE V quick_sqrt(V x) {
     return __builtin_sqrt(x);
 }
 FUSEDNET_INLINE V quick_divide(V a, V b) {
     return a / b;
+}
 }
 FUSEDNET_INLINE T reduce_add(V v) {
     return v;
@@ -66,6 +77,9 @@ FUSEDNET_INLINE V vexp(V x) {
 FUSEDNET_INLINE V vexpm1(V x) {
     return __builtin_expm1(x);
 }
+FUSEDNET_INLINE V vexpm1_below(V x) {
+    return __builtin_expm1(x);
+}
 FUSEDNET_INLINE V vlog(V x) {
     return __builtin_log(x);
 }
@@ -78,6 +92,11 @@ FUSEDNET_INLINE V vtanh(V x) {
 FUSEDNET_INLINE V vsigmoid(V x) {
     const V e = __builtin_exp(-__builtin_fabs(x));  // at most 1: no overflow on either side
     return (x < 0 ? e : 1.0) / (1.0 + e);
+}
+
+FUSEDNET_INLINE V vgated(V x, V v) {
+    const V e = __builtin_exp(-__builtin_fabs(v)), least = max(-800.0, x);  // an infinite x meets no zero
+    return least * (v < 0 ? e : 1.0) / (1.0 + e);
 }
 
 // What the float32 tables compute in float64 (wide.h) is here no wider.

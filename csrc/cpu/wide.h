@@ -1,6 +1,6 @@
 // float32 values computed in float64: two vectors of doubles for one of floats. A chain of operations then costs no
 // digits and a result is rounded once. The functions are good to 1e-10 or better: coefficients are minimax fits.
-// vec_<isa>.h gives HalfWide, HalfBits (the same bytes as 64-bit integers), fma, wide and narrow.
+// vec_<isa>.h gives HalfWide, HalfBits (the same bytes as 64-bit integers), fma, quotient, max, min, wide and narrow.
 
 struct WideMask {
     HalfBits low, high;
@@ -23,7 +23,7 @@ FUSEDNET_INLINE Wide operator*(Wide a, Wide b) {
     return {a.low * b.low, a.high * b.high};
 }
 FUSEDNET_INLINE Wide operator/(Wide a, Wide b) {
-    return {a.low / b.low, a.high / b.high};
+    return {half_quotient(a.low, b.low), half_quotient(a.high, b.high)};
 }
 FUSEDNET_INLINE Wide operator-(Wide a) {
     return {-a.low, -a.high};
@@ -39,10 +39,10 @@ FUSEDNET_INLINE Wide select(WideMask m, Wide if_true, Wide if_false) {
 }
 // The second where either is NaN.
 FUSEDNET_INLINE Wide max(Wide a, Wide b) {
-    return select(a > b, a, b);
+    return {half_max(a.low, b.low), half_max(a.high, b.high)};
 }
 FUSEDNET_INLINE Wide min(Wide a, Wide b) {
-    return select(a < b, a, b);
+    return {half_min(a.low, b.low), half_min(a.high, b.high)};
 }
 FUSEDNET_INLINE Wide abs(Wide x) {
     return {(HalfWide)((HalfBits)x.low & INT64_MAX), (HalfWide)((HalfBits)x.high & INT64_MAX)};

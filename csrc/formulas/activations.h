@@ -81,7 +81,7 @@ struct Elu {
     static constexpr bool reads_saved = true;
     double alpha;
     explicit Elu(const Params& params) : alpha(params.p[0]) {}
-    V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1(x)); }
+    V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1_below(x)); }
     V derivative(V y) const { return select(y > V(0), V(1), add_alpha(y, alpha)); }
 };
 
@@ -217,10 +217,7 @@ struct Silu {
     static constexpr bool reads_saved = true;
     using W = decltype(wide(V(0)));
     explicit Silu(const Params&) {}
-    V value(V x) const {
-        const W w = max(W(-800), wide(x));
-        return narrow(gated(w, w));
-    }
+    V value(V x) const { return vgated(x, x); }
     V derivative(V x) const {
         constexpr Root root{
             -1.2784645427610737,
@@ -327,11 +324,13 @@ struct HardSilu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    using W = decltype(wide(V(0)));
     explicit HardSilu(const Params&) {}
     V value(V x) const {
-        const W w = max(W(-3), wide(x));
-        return narrow(w * (min(W(6), w + W(3)) / W(6)));
+        constexpr double sixth = 1.0 / 6, high = static_cast<double>(static_cast<float>(sixth));
+        const V w = max(V(-3), x), gate = w + V(3), product = w * gate;
+        const V lost = w * (w - (gate - V(3))) - residual(product, w, gate);  // by both roundings
+        const V y = fma(product, V(high), fma(product, V(sixth - high), lost * V(high)));
+        return select(x < V(3), copysign(y, x), x);
     }
     V derivative(V x) const { return select(x < V(3), select(x > V(-3), (x + V(1.5)) / V(3), V(0)), V(1)); }
 };

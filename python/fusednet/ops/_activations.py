@@ -9,7 +9,9 @@ from fusednet import _names, _native
 from fusednet.ops import _arrays
 
 Array = NDArray[Any]
-_ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in _native.activation_rows()}
+_ROWS: dict[str, dict[str, Any]] = {
+    row["name"]: {**row, "params": dict(row["params"])} for row in _native.activation_rows()
+}
 
 
 def activation_forward(
@@ -49,7 +51,12 @@ def activation_forward(
     """
     op = "activation_forward"
     row = _row(op, activation)
-    values = _arrays.parameters(row["name"], dict(row["params"]), params)
+    values = _arrays.parameters(row["name"], row["params"], params)
+    plain = slope is None and row["slope"] == "none"
+    if plain and _arrays.ready(x, out):
+        given: tuple[Any, Any] = (x, out)
+        _native.activation_forward(*given, row["name"], values, isa)
+        return given[1]  # type: ignore[no-any-return]
     x = _arrays.array(op, "x", x)
     slopes = _slopes(op, row, slope, x, values)
     out = _arrays.output(op, out, x.shape, x.dtype)
@@ -102,7 +109,12 @@ def activation_backward(
     """
     op = "activation_backward"
     row = _row(op, activation)
-    values = _arrays.parameters(row["name"], dict(row["params"]), params)
+    values = _arrays.parameters(row["name"], row["params"], params)
+    plain = slope is None and row["slope"] == "none"
+    if plain and _arrays.ready(dy, saved, out):
+        given: tuple[Any, Any, Any] = (dy, saved, out)
+        _native.activation_backward(*given, row["name"], values, isa)
+        return given[2]  # type: ignore[no-any-return]
     dy = _arrays.array(op, "dy", dy)
     saved = _arrays.array(op, "saved", saved, dy.dtype)
     if saved.shape != dy.shape:
@@ -124,10 +136,10 @@ def saves_output(activation: str) -> bool:
 
 
 def _row(op: str, name: str) -> dict[str, Any]:
-    name = _names.ACTIVATION_ALIASES.get(name, name)
-    if name not in _ROWS:
+    row = _ROWS.get(name) or _ROWS.get(_names.ACTIVATION_ALIASES.get(name, name))
+    if row is None:
         raise _names.unknown(op, "activation", name, _ROWS)
-    return _ROWS[name]
+    return row
 
 
 def _slopes(op: str, row: dict[str, Any], slope: ArrayLike | None, x: Array, values: list[float]) -> Array | None:

@@ -24,6 +24,22 @@ def array(op: str, name: str, value: ArrayLike, dtype: DTypeLike | None = None) 
     return np.array(result, order="C") if apart or not result.flags.aligned else result
 
 
+def ready(value: Any, *others: Any) -> bool:
+    """Whether all are arrays of one shape and type that kernels take as they are; small calls then skip the rest."""
+    if type(value) is not np.ndarray or not 0 < value.ndim < 3 or not value.size:
+        return False
+    shape, dtype, flags = value.shape, value.dtype, value.flags
+    if dtype not in _TYPES or not (dtype.isnative and flags.c_contiguous and flags.aligned):
+        return False
+    for other in others:
+        if type(other) is not np.ndarray or other.dtype != dtype or other.shape != shape:
+            return False
+        flags = other.flags
+        if not (flags.c_contiguous and flags.aligned):
+            return False
+    return True
+
+
 def matrix(op: str, name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> Array:
     """The same, (n, c)."""
     result = array(op, name, value, dtype)
@@ -75,6 +91,8 @@ def flat(op: str, name: str, value: Array) -> Array:
 
 def parameters(op: str, known: Mapping[str, float], given: Mapping[str, float]) -> list[float]:
     """Parameters by name in the order of the row, defaults filled in."""
+    if not given:
+        return list(known.values())
     for name in given:
         if name not in known:
             raise TypeError(f"[{op}] parameters expected: {', '.join(known) or 'none'}; got {name!r}")

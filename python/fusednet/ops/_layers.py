@@ -93,7 +93,7 @@ def dense_forward(
         raise ValueError(f"[{op}] 'b' expects shape ({w.shape[1]},), got {bias.shape}")
     out = _arrays.output(op, out, (x.shape[0], w.shape[1]), x.dtype)
     row = _row(op, activation or "linear")
-    values = _arrays.parameters(row["name"], dict(row["params"]), params)
+    values = _arrays.parameters(row["name"], row["params"], params)
     slopes = _slopes(op, row, slope, out, values)
     fused = None if row["row"] or activation is None else row["name"]
     _native.gemm(x, w, out, bias, False, fused, values, isa, slopes)
@@ -305,4 +305,4 @@ def _elementwise(op: str, activation: str, params: dict[str, float]) -> tuple[di
     row = _row(op, activation)
     if row["row"]:
         raise ValueError(f"[{op}] activation expects an element-wise one, got {activation!r}")
-    return row, _arrays.parameters(row["name"], dict(row["params"]), params)
+    return row, _arrays.parameters(row["name"], row["params"], params)

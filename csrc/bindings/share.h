@@ -1,0 +1,126 @@
+// How fusednet.ops spread a kernel's work over the pool. Tasks follow from the shape alone, never from the number of
+// threads, and sums of tasks are added in their order: the same bits for any count.
+#pragma once
+
+#include <vector>
+
+#include "../cpu/pool.h"
+#include "arrays.h"
+
+namespace fusednet::bindings {
+
+// Elements of a task: 64 KB of float32, so that it starts from the second-level cache and costs far more than its call.
+constexpr Index elements_a_task = 16 * 1024;
+
+// What a thread may write past the caches: from 16 MB on, most of it would be gone before anyone reads it.
+constexpr Index streamed_bytes = Index(1) << 24;
+
+// Below this many operations a kernel is over before another thread has heard of it.
+constexpr double worth_sharing_out = 200e3;
+
+// f(task, scratch) for each task; scratch, if the caller gives its own, is that of the thread that runs it. `work` is
+// about the number of flops: little of it stays with the caller.
+template <class F>
+void share(Index tasks, double work, const F& f, void* scratch = nullptr) {
+    const Task task = [](void* context, Index i, void* own) { (*static_cast<const F*>(context))(i, own); };
+    void* context = const_cast<void*>(static_cast<const void*>(&f));
+    if (work >= worth_sharing_out)
+        run_tasks(tasks, task, context, scratch, false);
+    else
+        for (Index i = 0; i < tasks; ++i) task(context, i, scratch);
+}
+
+// The rows and columns of one task.
+struct Tile {
+    Index row, col, rows, cols;
+};
+
+// f(tile) for tiles of at most `tall` rows and `wide` columns; flops: of an element.
+template <class F>
+void share_tiles(Index rows, Index cols, Index tall, Index wide, double flops, const F& f) {
+    if (rows < 1 || cols < 1) return;
+    const Index down = divide_up(rows, tall), across = divide_up(cols, wide);
+    share(down * across, flops * double(rows) * double(cols), [&](Index task, void*) {
+        const Index row = task / across * tall, col = task % across * wide;
+        f(Tile{row, col, rows - row < tall ? rows - row : tall, cols - col < wide ? cols - col : wide});
+    });
+}
+
+// Whole rows, some of them a task. No columns are a task all the same: what belongs to a row is still written.
+inline Index rows_each(Index cols) noexcept {
+    return cols < 1 ? elements_a_task : cols < elements_a_task ? elements_a_task / cols : 1;
+}
+template <class F>
+void share_rows(Index rows, Index cols, double flops, const F& f) {
+    share_tiles(rows, 1, rows_each(cols), 1, flops * double(cols < 1 ? 1 : cols),
+                [&](const Tile& t) { f(t.row, t.rows); });
+}
+
+// Adds to `sums` (count) what f(first row, rows, sums of its own) adds to zeros, in the order of the rows.
+template <class F>
+void add_rows(Index rows, Index cols, double flops, size_t count, double* sums, const F& f) {
+    const Index tall = rows_each(cols);
+    std::vector<double> all(size_t(divide_up(rows, tall)) * count);
+    share_rows(rows, cols, flops, [&](Index first, Index held) { f(first, held, &all[size_t(first / tall) * count]); });
+    for (size_t i = 0; i < all.size(); ++i) sums[i % count] += all[i];
+}
+
+// The sum of f(first row, rows), in the order of the rows.
+template <class F>
+double sum_rows(Index rows, Index cols, double flops, const F& f) {
+    double sum = 0;
+    add_rows(rows, cols, flops, 1, &sum, [&](Index first, Index held, double* added) { *added = f(first, held); });
+    return sum;
+}
+
+// Whole columns: panels of 64, or fewer where there are few. No rows are a task all the same.
+template <class F>
+void share_columns(Index rows, Index cols, double flops, const F& f) {
+    share_tiles(1, cols, 1, panel_columns(cols), flops * double(rows < 1 ? 1 : rows),
+                [&](const Tile& t) { f(t.col, t.cols); });
+}
+
+// Columns of a tile of elements.
+inline Index run_of(Index cols) noexcept {
+    return cols < 1 ? 1 : cols < elements_a_task ? cols : elements_a_task;
+}
+
+// Elements that depend on nothing else. Matrices without gaps between their rows are one row: then f sees it as such.
+template <class F, class... Views>
+void share_elements(Index rows, Index cols, double flops, const F& f, const Views&... views) {
+    if (((views.ld == cols || rows == 1) && ...)) {
+        cols *= rows;
+        rows = 1;
+    }
+    share_tiles(rows, cols, elements_a_task / run_of(cols), run_of(cols), flops, f);
+}
+
+// The sum of f(tile) over the same tiles, in their order.
+template <class F, class... Views>
+double sum_elements(Index rows, Index cols, double flops, const F& f, const Views&... views) {
+    if (((views.ld == cols || rows == 1) && ...)) {
+        cols *= rows;
+        rows = 1;
+    }
+    if (rows < 1 || cols < 1) return 0;
+    const Index wide = run_of(cols), tall = elements_a_task / wide;
+    const Index across = divide_up(cols, wide);
+    std::vector<double> sums(size_t(divide_up(rows, tall) * across));
+    share_tiles(rows, cols, tall, wide, flops,
+                [&](const Tile& t) { sums[size_t(t.row / tall * across + t.col / wide)] = f(t); });
+    double total = 0;
+    for (const double sum : sums) total += sum;
+    return total;
+}
+
+// What a tile, or a run of rows, has of a matrix or of a vector; null stays null.
+template <class T>
+View<T> part_of(const View<T>& view, Index row, Index col) {
+    return {view.data ? view.row(row) + col : nullptr, view.ld};
+}
+template <class T>
+T* part_of(T* vector, Index first) {
+    return vector ? vector + first : nullptr;
+}
+
+}  // namespace fusednet::bindings
