@@ -115,6 +115,7 @@ def measure(
     rivals: Sequence[Rival],
     *,
     threads: Sequence[int] | None = None,
+    rival_threads: Sequence[int] | None = None,
     tolerance: tuple[float, float] = (1e-4, 1e-4),
     figures: dict[str, float] | None = None,
     share: float = 1.0,
@@ -129,6 +130,7 @@ def measure(
         make, work: our task.
         rivals: the others.
         threads: numbers of threads, the run's if not given.
+        rival_threads: those of rivals, where they are others.
         tolerance: of the first result and of all: a rival beyond them is left out by name.
         figures: "flops" and "bytes" of one unit, for the rates.
         share: of the run's seconds of a round, where rows are many.
@@ -142,16 +144,14 @@ def measure(
             mine = bench.team.ask(OURS, count, "load", task=OURS, make=make, work=work)["results"]
             loaded[OURS, count] = OURS, None
         for rival in rivals:
-            for count in counts:
+            for count in counts if rival_threads is None else rival_threads:
                 try:
                     far = _load(bench.team, rival, count, work, mine, tolerance)
                 except SideError as error:
                     notes[rival.label] = str(error)
-                    bench.skip(
-                        group,
-                        rival.label if rival.family in bench.team.absent else f"{rival.label}, {name}",
-                        str(error),
-                    )
+                    if rival.family in bench.team.absent:
+                        break  # which has been said
+                    bench.skip(group, f"{rival.label}, {name}", str(error))
                     break
                 loaded[rival.label, count] = rival.family, far
         keys = list(loaded)
@@ -191,6 +191,7 @@ def _load(
     """Make the rival's task; how far its results are from ours."""
     given = work if rival.work is None else rival.work
     theirs = team.ask(rival.family, count, "load", task=rival.label, make=rival.make, work=given)["results"]
+    team.ask(rival.family, count, "round", task=rival.label, seconds=0.0)  # what fails, fails before the others begin
     if not rival.compared or not mine:
         return None
     first, far = difference(mine[:1], theirs[:1]), difference(mine, theirs)

@@ -124,7 +124,7 @@ def _memory(bench: Bench) -> None:
         else:
             found = json.loads(done.stdout)
             above, added = (found["peak"] - found["data"]) / 1e6, (found["peak"] - found["before"]) / 1e6
-            text = f"peak {above:.1f} MB above the data, all that was imported included; {added:.1f} MB since before the model"
+            text = f"peak {above:.1f} MB above the data, imports included; {added:.1f} MB since before the model"
             note(bench, "jobs", name, text, {**found, "above_data_mb": above, "below": PEAK_MB})
     name = f"plan of {nets.LARGE.name}"
     if bench.wants(name) and not bench.quick:

@@ -56,6 +56,6 @@ def tensors(work: dict[str, Any]) -> tuple[list[Array], list[Array]]:
     return values, [normal(a.shape, 2 + i) for i, a in enumerate(values)]
 
 
-def moved(before: Iterable[Array], after: Iterable[Any]) -> list[float]:
+def moved(before: Iterable[Any], after: Iterable[Any]) -> list[float]:
     """How an optimizer's step changed the weights."""
-    return sample(*(np.asarray(b) - a for a, b in zip(before, after, strict=True)))
+    return sample(*(np.asarray(b) - np.asarray(a) for a, b in zip(before, after, strict=True)))

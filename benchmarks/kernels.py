@@ -119,11 +119,17 @@ def _rivals(make: str) -> list[Rival]:
 
 
 def _options(bytes_: float, *, loose: bool = False) -> Any:
-    """Element-wise kernels: at the most threads only, and shorter rounds. Where formulas place epsilon elsewhere the
+    """Element-wise kernels: ours at the most threads only, and shorter rounds. Where formulas place epsilon elsewhere the
     tolerance is loose."""
 
     def options(bench: Bench) -> dict[str, Any]:
         far = 2e-3 if loose else 1e-5
-        return {"threads": [bench.most], "tolerance": (far, far), "figures": {"bytes": bytes_}, "share": 0.4}
+        return {
+            "threads": [bench.most],
+            "rival_threads": bench.threads,
+            "tolerance": (far, far),
+            "figures": {"bytes": bytes_},
+            "share": 0.4,
+        }
 
     return options

@@ -148,7 +148,8 @@ class ClippedAdam(Kernel):
         return kernel_data.moved(before, self.w)
 
     def run(self) -> object:
-        return self._step(3)
+        self._step(3)
+        return None
 
     def _step(self, step: int) -> None:
         scale = min(1.0, nets.CLIP_NORM / ops.global_norm(self.g))
@@ -171,7 +172,8 @@ class Copy(Kernel):
 
     def run(self) -> object:
         if self.pool is None:
-            return np.copyto(*self.parts[0])
+            np.copyto(*self.parts[0])
+            return None
         return list(self.pool.map(lambda part: np.copyto(*part), self.parts))
 
 

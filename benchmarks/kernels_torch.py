@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from fusednet.benchmarks import kernel_data, nets
@@ -99,7 +100,8 @@ def _optimizer(name: str, parameters: list[Any]) -> Any:
     }
     if name not in known:
         raise LookupError(f"torch has no optimizer that is {name}")
-    return known[name](parameters)
+    make: Callable[[list[Any]], Any] = known[name]
+    return make(parameters)
 
 
 class Kernel:
@@ -171,7 +173,7 @@ class Noise(Kernel):
         }
         if work["name"] not in known:
             raise LookupError(f"torch has no operator that is {work['name']}")
-        self.function = known[work["name"]]
+        self.function: Callable[[Any], Any] = known[work["name"]]
         self.x = torch.from_numpy(kernel_data.normal(kernel_data.shape(work["elements"]), 0))
 
     def results(self) -> list[float]:

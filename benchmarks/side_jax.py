@@ -109,6 +109,7 @@ class Step:
         self.batches = [(jax.numpy.asarray(x), jax.numpy.asarray(y)) for x, y in nets.batches(self.net)]
         self.units = min(len(self.batches), _CALLS)
         self.next = itertools.cycle(self.batches)
+        self.state: Any = None
         self._restart()
 
     def results(self) -> list[float]:

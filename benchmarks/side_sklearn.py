@@ -55,7 +55,7 @@ class Step:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in range(self.calls):
-                self.model.partial_fit(self.x, self.y, self.classes)
+                self.model.partial_fit(self.x, self.y, classes=self.classes)
         return None
 
 

@@ -111,14 +111,12 @@ class Inference:
     """The model in inference mode, from and to NumPy arrays."""
 
     units = 1
-    compiled = False
 
     def __init__(self, work: dict[str, Any]) -> None:
         net = nets.of_work(work)
-        model = network(net)
-        set_weights(model, net)
-        model.eval()
-        self.model = torch.compile(model) if self.compiled else model
+        self.model = network(net)
+        set_weights(self.model, net)
+        self.model.eval()
         self.x = nets.data(net, 1)[0]
 
     def results(self) -> list[float]:
@@ -129,16 +127,9 @@ class Inference:
             return torch.softmax(self.model(torch.from_numpy(self.x)), -1).numpy()
 
 
-class CompiledInference(Inference):
-    """The same by torch.compile."""
-
-    compiled = True
-
-
 TASKS: dict[str, Any] = {
     "step": Step,
     "compiled step": CompiledStep,
     "inference": Inference,
-    "compiled inference": CompiledInference,
     **KERNELS,
 }

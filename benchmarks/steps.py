@@ -37,8 +37,7 @@ def steps(bench: Bench) -> None:
     for net in nets.QUICK if bench.quick else nets.NETS:
         if bench.wants(net.name):
             _step(bench, net)
-    chosen = nets.NEIGHBOURED[:1] if bench.quick else nets.NEIGHBOURED
-    chosen = tuple(net for net in chosen if bench.wants(net.name))
+    chosen = [net for net in nets.NEIGHBOURED if bench.wants(net.name)][: 1 if bench.quick else None]
     if chosen:
         bench.title("steps: the same with every size one more and one less; time per FLOP over that of the row")
     for net in chosen:
@@ -51,8 +50,10 @@ def _step(bench: Bench, net: Net) -> None:
         rivals = (replace(EAGER, note="float32"),)
     elif net.precision == "medium":
         rivals = (replace(EAGER, note="bf16 autocast"),)
-    elif net.flops > _LARGE or bench.quick:
+    elif bench.quick or net not in nets.WATCHED:
         rivals = (EAGER, SCAN)
+    elif net.flops < 1e6:
+        rivals = tuple(rival for rival in RIVALS if rival is not COMPILED)  # which takes a minute to begin
     large = net.flops > _LARGE
     measure(
         bench,
@@ -106,7 +107,7 @@ def inference(bench: Bench) -> None:
     bench.title("inference: time of a call of predict from and to NumPy arrays")
     rivals = [Rival("torch inference mode", "torch", "inference")]
     if not bench.quick:
-        rivals += [Rival("torch.compile", "torch", "compiled inference"), Rival("JAX jit", "jax", "inference")]
+        rivals.append(Rival("JAX jit", "jax", "inference"))
     for batch in (1, 50, 10_000):
         net = replace(nets.FIRST, batch=batch)
         name = f"{'-'.join(map(str, net.widths))}, predict, {batch} rows"
