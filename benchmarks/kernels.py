@@ -119,8 +119,7 @@ def _rivals(make: str) -> list[Rival]:
 
 
 def _options(bytes_: float, *, loose: bool = False) -> Any:
-    """Element-wise kernels: ours at the most threads only, and shorter rounds. Where formulas place epsilon elsewhere the
-    tolerance is loose."""
+    """Shorter rounds, ours at the most threads only; a loose tolerance where formulas have epsilon elsewhere."""
 
     def options(bench: Bench) -> dict[str, Any]:
         far = 2e-3 if loose else 1e-5

@@ -16,7 +16,8 @@ RATE = {"adam": 1e-3, "sgd": 1e-2}
 EPSILON = 1e-3  # of BatchNormalization
 MOMENTUM = 0.99  # of its moving statistics: what they keep
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
-_ROUND_FLOPS = 8e9
+_EPOCH_SECONDS = 0.1
+_FLOPS, _BYTES = 1.6e11, 2e10  # a second, of a machine to guess an epoch by
 _MOST_STEPS = 1000
 _MOST_BYTES = 1 << 28
 _ACTIVATIONS = {"elu": "ELU", "tanh": "tanh"}
@@ -70,9 +71,10 @@ class Net:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch: some tens of milliseconds, of data that would not be called large."""
+        """Batches of an epoch: about a tenth of a second, of data that would not be called large."""
         room = _MOST_BYTES // (4 * self.batch * self.widths[0])
-        return max(1, min(_MOST_STEPS, int(_ROUND_FLOPS / self.flops), room))
+        seconds = self.flops / _FLOPS + 28.0 * self.parameters / _BYTES
+        return max(1, min(_MOST_STEPS, int(_EPOCH_SECONDS / seconds), room))
 
     @property
     def checked_steps(self) -> int:

@@ -35,11 +35,11 @@ def build(net: Net) -> fusednet.Sequential:
     """The compiled model with its first weights."""
     layers: list[Any] = [fusednet.Input(shape=(net.widths[0],))]
     for units in net.widths[1:-1]:
-        layers.append(fusednet.layers.Dense(units))
+        layers.append(fusednet.layers.Dense(units, kernel_initializer="zeros"))  # its weights are set below
         if net.batchnorm:
             layers.append(fusednet.layers.BatchNormalization(momentum=nets.MOMENTUM, epsilon=nets.EPSILON))
         layers.append(fusednet.layers.Activation(net.activation))
-    layers.append(fusednet.layers.Dense(net.widths[-1], activation="softmax"))
+    layers.append(fusednet.layers.Dense(net.widths[-1], activation="softmax", kernel_initializer="zeros"))
     model = fusednet.Sequential(layers, seed=1)
     restart(model, net)
     return model
@@ -76,6 +76,13 @@ class Step:
         set_precision(self.net.precision)
         epochs = self.units if self.net.full_batch else 1
         return self.model.fit(self.x, self.y, batch_size=self.net.batch, epochs=epochs, verbose=0)
+
+
+class PlainStep(Step):
+    """The same without anything to compare."""
+
+    def results(self) -> list[float]:
+        return []
 
 
 class Inference:
@@ -139,6 +146,7 @@ class PlanBytes:
 
 TASKS: dict[str, Any] = {
     "step": Step,
+    "plain step": PlainStep,
     "inference": Inference,
     "pair": Pair,
     "plan bytes": PlanBytes,
