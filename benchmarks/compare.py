@@ -171,14 +171,16 @@ def measure(
                 bench.team.ask(family, count, "drop", task=label)
     rows = []
     for count in counts:
-        found = [_against(rival, count, times, loaded) for rival in rivals]
+        found = [entry for rival in rivals if (entry := against(rival, count, times)) is not None]
+        for entry in found:
+            entry["difference"] = loaded[entry["side"], entry["threads"]][1]
         row = {
             "group": group,
             "row": name,
             "threads": count,
             "seconds": summary(times[OURS, count]),
             **(figures or {}),
-            "rivals": [entry for entry in found if entry is not None],
+            "rivals": found,
             "left_out": notes,
         }
         rows.append(bench.add(row))
@@ -201,13 +203,8 @@ def _load(
     return far
 
 
-def _against(
-    rival: Rival,
-    count: int,
-    times: dict[tuple[str, int], list[float]],
-    loaded: dict[tuple[str, int], tuple[str, float | None]],
-) -> dict[str, Any] | None:
-    """A rival at its best number of threads, with the ratios of each round."""
+def against(rival: Rival, count: int, times: dict[tuple[str, int], list[float]]) -> dict[str, Any] | None:
+    """A rival at its best number of threads, at most `count`, with the ratios of each round."""
     usable = [n for label, n in times if label == rival.label and n <= count]
     if not usable:
         return None
@@ -218,7 +215,7 @@ def _against(
         "threads": best,
         "seconds": summary(theirs),
         "ratio": summary(b / a for a, b in zip(times[OURS, count], theirs, strict=True)),
-        "difference": loaded[rival.label, best][1],
+        "difference": None,
         "note": rival.note,
     }
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fusednet.benchmarks import nets
-from fusednet.benchmarks.compare import Bench, Rival, measure, summary, take_turns
+from fusednet.benchmarks.compare import LEAST, Bench, Rival, against, measure, summary, take_turns
 from fusednet.benchmarks.team import OURS, SideError
 
 RECIPES = ("batchnorm", "clipping")
+_SCRIPT = "torch script"
 SCRIPT = Path(__file__).with_name("job_torch.py")
 FREE_TIMES = 2.2
 PEAK_MB = 60.0
@@ -67,51 +68,33 @@ def run(command: list[str], threads: int) -> tuple[float, float]:
 
 
 def _recipe(bench: Bench, name: str, recipe: str, folder: Path) -> None:
+    """Ours at the most threads, the script at each number, of which the best counts."""
+    script = [sys.executable, str(SCRIPT), str(folder), recipe]
     with tempfile.TemporaryDirectory() as out:
-        ours = [
-            sys.executable,
-            "-m",
-            "fusednet",
-            "train",
-            "--data",
-            str(folder),
-            "--recipe",
-            recipe,
-            "--quiet",
-            "--out",
-            out,
-        ]
-        commands = {OURS: ours}
-        if "torch" in bench.team.absent:
-            bench.skip("jobs", "torch script", bench.team.absent["torch"])
-        else:
-            commands["torch script"] = [sys.executable, str(SCRIPT), str(folder), recipe]
+        ours = [sys.executable, "-m", "fusednet", "train", "--data", str(folder), "--recipe", recipe, "--quiet"]
+        commands = {(OURS, bench.most): [*ours, "--out", out]}
+        if "torch" not in bench.team.absent:
+            commands |= {(_SCRIPT, count): script for count in bench.threads}
         peaks = dict.fromkeys(commands, 0.0)
 
-        def one(key: str) -> float:
-            seconds, peak = run(commands[key], bench.most)
+        def one(key: tuple[str, int]) -> float:
+            seconds, peak = run(commands[key], key[1])
             peaks[key] = max(peaks[key], peak)
             return seconds
 
         try:
-            times = take_turns(one, list(commands), 1 if bench.quick else 3)
+            times = take_turns(one, list(commands), 1 if bench.quick else LEAST)
         except SideError as error:
             bench.skip("jobs", name, str(error))
             return
-    rivals = [
-        {
-            "side": key,
-            "threads": bench.most,
-            "seconds": summary(times[key]),
-            "ratio": summary(b / a for a, b in zip(times[OURS], times[key], strict=True)),
-            "difference": None,
-            "note": f"peak {peaks[key] / 1e6:.0f} MB",
-        }
-        for key in commands
-        if key != OURS
-    ]
-    row = {"group": "jobs", "row": name, "threads": bench.most, "seconds": summary(times[OURS]), "rivals": rivals}
-    bench.add({**row, "peak_bytes": peaks[OURS], "text": f"peak memory {peaks[OURS] / 1e6:.0f} MB"})
+    entry = against(Rival(_SCRIPT, "torch", ""), bench.most, times)
+    if entry is not None:
+        entry["peak_bytes"] = peaks[_SCRIPT, entry["threads"]]
+        entry["note"] = f"peak {entry['peak_bytes'] / 1e6:.0f} MB"
+    peak = peaks[OURS, bench.most]
+    row = {"group": "jobs", "row": name, "threads": bench.most, "seconds": summary(times[OURS, bench.most])}
+    rivals = [] if entry is None else [entry]
+    bench.add({**row, "rivals": rivals, "peak_bytes": peak, "text": f"peak memory {peak / 1e6:.0f} MB"})
 
 
 def _memory(bench: Bench) -> None:

@@ -122,9 +122,8 @@ def test_another_training_is_not_timed(bench):
 
 def test_a_rival_at_its_best_number_of_threads():
     times = {(OURS, 1): [1.0], (OURS, 2): [0.5], ("r", 1): [3.0], ("r", 2): [4.0]}
-    loaded = dict.fromkeys(times, ("r", None))
     for count, ratio in ((1, 3.0), (2, 6.0)):
-        entry = compare._against(Rival("r", "r", "step"), count, times, loaded)
+        entry = compare.against(Rival("r", "r", "step"), count, times)
         assert entry is not None
         assert (entry["threads"], entry["ratio"]["median"]) == (1, ratio)
 
