@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fusednet.benchmarks import nets
 
 Array = NDArray[Any]
+EPSILON = 1e-12  # of the clipped Adam: gradients are small, and torch adds it to the corrected root
 _SHOWN = 64
 
 

@@ -55,7 +55,7 @@ def _rows(quick: bool) -> Iterator[tuple[str, dict[str, Any], list[Rival], Any]]
             f"BatchNorm + ELU forward and backward, {n}x{c}",
             work,
             _rivals("batchnorm"),
-            _options(24.0 * n * c, loose=True),
+            _options(24.0 * n * c, 1e-4),
         )
     for label, net in list(ADAMS.items())[: 2 if quick else 3]:
         work = {"kernel": "clipped adam", "net": net.work()}
@@ -63,7 +63,7 @@ def _rows(quick: bool) -> Iterator[tuple[str, dict[str, Any], list[Rival], Any]]
             f"Adam + global clip, {label} parameters",
             work,
             _rivals("clipped adam"),
-            _options(32.0 * net.parameters, loose=True),
+            _options(32.0 * net.parameters, 1e-3),
         )
     yield from _activations(quick)
     if not quick:
@@ -110,7 +110,7 @@ def _others() -> Iterator[tuple[str, dict[str, Any], list[Rival], Any]]:
                     f"{row['name']} {what}, {label} elements",
                     work,
                     _rivals(kind),
-                    _options(numbers * elements, loose=True),
+                    _options(numbers * elements, 1e-2),
                 )
 
 
@@ -118,11 +118,10 @@ def _rivals(make: str) -> list[Rival]:
     return [Rival("torch", TORCH, make)]
 
 
-def _options(bytes_: float, *, loose: bool = False) -> Any:
-    """Shorter rounds, ours at the most threads only; a loose tolerance where formulas have epsilon elsewhere."""
+def _options(bytes_: float, far: float = 1e-5) -> Any:
+    """Shorter rounds, ours at the most threads only; optimizers may have epsilon elsewhere."""
 
     def options(bench: Bench) -> dict[str, Any]:
-        far = 2e-3 if loose else 1e-5
         return {
             "threads": [bench.most],
             "rival_threads": bench.threads,

@@ -154,7 +154,7 @@ class ClippedAdam(Kernel):
     def _step(self, step: int) -> None:
         scale = min(1.0, nets.CLIP_NORM / ops.global_norm(self.g))
         for w, g, slots in zip(self.w, self.g, self.slots, strict=True):
-            ops.adam_update(w, g, *slots, step=step, scale=scale)
+            ops.adam_update(w, g, *slots, step=step, scale=scale, epsilon=kernel_data.EPSILON)
 
 
 class Copy(Kernel):

@@ -39,7 +39,7 @@ def _activation(name: str) -> Any:
     same = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign", "relu6")
     known |= {row: getattr(F, row) for row in same}
     if name not in known:
-        raise LookupError(f"torch has no operator that is {name}")
+        raise LookupError(f"no counterpart to {name} is known")
     return known[name]
 
 
@@ -77,7 +77,7 @@ def _loss(name: str) -> Any:
         "softmax_crossentropy": lambda x, t: F.cross_entropy(x, t, reduction="sum"),
     }
     if name not in known:
-        raise LookupError(f"torch has no function that is {name}")
+        raise LookupError(f"no counterpart to {name} is known")
     return known[name]
 
 
@@ -99,7 +99,7 @@ def _optimizer(name: str, parameters: list[Any]) -> Any:
         "adadelta": lambda p: o.Adadelta(p, 0.001, rho=0.95, eps=eps, foreach=True),
     }
     if name not in known:
-        raise LookupError(f"torch has no optimizer that is {name}")
+        raise LookupError(f"no counterpart to {name} is known")
     make: Callable[[list[Any]], Any] = known[name]
     return make(parameters)
 
@@ -147,19 +147,27 @@ class BatchNorm(Kernel):
 
 class Activation(Kernel):
     def __init__(self, work: dict[str, Any]) -> None:
-        self.function = _activation(work["name"])
         self.x = torch.from_numpy(kernel_data.normal(kernel_data.shape(work["elements"]), 0))
+        self.given = [self.x]
+        if work["name"] == "prelu":
+            slope = torch.full((self.x.shape[1],), 0.25)
+            self.given.append(slope)
+            self.function: Any = lambda x: _functions().prelu(x, slope)
+        else:
+            self.function = _activation(work["name"])
         self.dy: Any = None
         self.into = _into(work["name"])
         self.out = torch.empty_like(self.x)
         if work["backward"]:
             self.dy = torch.from_numpy(kernel_data.normal(tuple(self.x.shape), 1))
-            self.y = self.function(self.x.requires_grad_())
+            for tensor in self.given:
+                tensor.requires_grad_()
+            self.y = self.function(self.x)
 
     def run(self) -> Any:
         if self.dy is None:
             return self.function(self.x) if self.into is None else self.into(self.x, out=self.out)
-        return torch.autograd.grad(self.y, self.x, self.dy, retain_graph=True)[0]
+        return torch.autograd.grad(self.y, self.given, self.dy, retain_graph=True)[0]
 
 
 class Noise(Kernel):
@@ -172,7 +180,7 @@ class Noise(Kernel):
             "gaussian_dropout": lambda x: x * (1.0 + torch.randn_like(x)),
         }
         if work["name"] not in known:
-            raise LookupError(f"torch has no operator that is {work['name']}")
+            raise LookupError(f"no counterpart to {work['name']} is known")
         self.function: Callable[[Any], Any] = known[work["name"]]
         self.x = torch.from_numpy(kernel_data.normal(kernel_data.shape(work["elements"]), 0))
 
@@ -199,7 +207,10 @@ class Optimizer(Kernel):
         self.parameters = [torch.nn.Parameter(torch.from_numpy(w)) for w in weights]
         for parameter, g in zip(self.parameters, gradients, strict=True):
             parameter.grad = torch.from_numpy(g)
-        self.optimizer = _optimizer(work.get("name", "adam"), self.parameters)
+        self.optimizer = self._make(work)
+
+    def _make(self, work: dict[str, Any]) -> Any:
+        return _optimizer(work["name"], self.parameters)
 
     def results(self) -> list[float]:
         before = [parameter.detach().clone() for parameter in self.parameters]
@@ -211,6 +222,9 @@ class Optimizer(Kernel):
 
 
 class ClippedAdam(Optimizer):
+    def _make(self, work: dict[str, Any]) -> Any:
+        return torch.optim.Adam(self.parameters, 0.001, eps=kernel_data.EPSILON, fused=True)
+
     def run(self) -> Any:
         torch.nn.utils.clip_grad_norm_(self.parameters, nets.CLIP_NORM)
         return self.optimizer.step()

@@ -17,9 +17,9 @@ EPSILON = 1e-3  # of BatchNormalization
 MOMENTUM = 0.99  # of its moving statistics: what they keep
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 _EPOCH_SECONDS = 0.1
-_FLOPS, _BYTES = 1.6e11, 2e10  # a second, of a machine to guess an epoch by
+_FLOPS, _BYTES, _ELEMENTS = 1.6e11, 2e10, 2e8  # a second, of a machine to guess an epoch by
 _MOST_STEPS = 1000
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 26
 _ACTIVATIONS = {"elu": "ELU", "tanh": "tanh"}
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 _CLIPS = {"norm": ", clip by global norm", "value": ", clip by value", "none": ""}
@@ -73,7 +73,8 @@ class Net:
     def steps(self) -> int:
         """Batches of an epoch: about a tenth of a second, of data that would not be called large."""
         room = _MOST_BYTES // (4 * self.batch * self.widths[0])
-        seconds = self.flops / _FLOPS + 28.0 * self.parameters / _BYTES
+        elements = self.batch * sum(self.widths)
+        seconds = self.flops / _FLOPS + 28.0 * self.parameters / _BYTES + elements / _ELEMENTS
         return max(1, min(_MOST_STEPS, int(_EPOCH_SECONDS / seconds), room))
 
     @property

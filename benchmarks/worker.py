@@ -109,7 +109,8 @@ def main() -> None:
                 gc.freeze()  # what was imported stays: it need not be looked through again
             reply = worker.answer(json.loads(line))
         except Exception as error:  # a side that fails is left out by name, whatever it raises
-            reply = {"error": f"{type(error).__name__}: {error}"}
+            said = str(error)  # a plain LookupError says what the side does not have
+            reply = {"error": said if type(error) is LookupError else f"{type(error).__name__}: {said}"}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
