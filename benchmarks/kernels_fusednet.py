@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -124,15 +125,18 @@ class Optimizer(Kernel):
     def __init__(self, work: dict[str, Any]) -> None:
         (self.w,), (self.g,) = kernel_data.tensors(work)
         self.slots = ops.optimizer_slots(work["name"], self.w)
-        self.update = getattr(ops, f"{work['name']}_update")
+        update = getattr(ops, f"{work['name']}_update")
+        known = next(dict(row["hyper"]) for row in _native.optimizer_rows() if row["name"] == work["name"])
+        options = {"epsilon": kernel_data.epsilon(work["name"])} if "epsilon" in known else {}
+        self.update = functools.partial(update, self.w, self.g, *self.slots, **options)
 
     def results(self) -> list[float]:
         before = self.w.copy()
-        self.update(self.w, self.g, *self.slots, step=1)
+        self.update(step=1)
         return kernel_data.moved([before], [self.w])
 
     def run(self) -> object:
-        return self.update(self.w, self.g, *self.slots, step=3)
+        return self.update(step=3)
 
 
 class ClippedAdam(Kernel):

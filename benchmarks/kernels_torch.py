@@ -83,7 +83,7 @@ def _loss(name: str) -> Any:
 
 def _optimizer(name: str, parameters: list[Any]) -> Any:
     """With our defaults; fused where torch has that. Epsilon may be elsewhere in the formula."""
-    o, eps = torch.optim, nets.ADAM_EPSILON
+    o, eps = torch.optim, kernel_data.epsilon(name)
     known = {
         "sgd": lambda p: o.SGD(p, 0.01, fused=True),
         "sgd_momentum": lambda p: o.SGD(p, 0.01, momentum=0.9, fused=True),
