@@ -28,6 +28,18 @@ def kernels(bench: Bench) -> None:
     for name, work, rivals, options in _rows(bench.quick):
         if bench.wants(name):
             measure(bench, "kernels", name, work.pop("kernel"), work, rivals, **options(bench))
+    gemms = [row for row in bench.rows if row["row"].startswith("GEMM")]
+    for count in bench.threads:
+        times = [
+            (row["flops"], side["seconds"])
+            for row in gemms
+            for side in (row, *row["rivals"])
+            if row["threads"] == count
+        ]
+        best = max((flops / seconds["median"] / 1e9 for flops, seconds in times), default=None)
+        if best is not None:
+            bench.roof[f"GFLOP/s, {count} threads"] = best
+            bench.say(f"best rate of a matrix product on any side, {count} threads: {best:.0f} GFLOP/s")
 
 
 def roof(bench: Bench) -> None:
