@@ -24,7 +24,7 @@ RIVALS = (
 )
 # Of the first loss and of all: Adam's first steps have the size of the learning rate whatever the gradient's, so that
 # an element near zero may go either way.
-TOLERANCE = {"highest": (2e-5, 1e-2), "high": (1e-3, 2e-2), "medium": (3e-2, 6e-2)}
+TOLERANCE = {"highest": (2e-5, 1e-3), "high": (1e-3, 2e-2), "medium": (3e-2, 6e-2)}
 PER_FLOP = 1.15  # what an odd neighbour may cost more
 CLIFF = 2.0
 _LARGE = 1e10  # operations of a step from which one number of threads and few rivals have to do
