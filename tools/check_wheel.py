@@ -16,7 +16,9 @@ from pathlib import Path
 WHEEL_BYTES = 5_000_000
 IMPORT_MS = 60
 WHEEL_HOLDS = ["fusednet/__init__.py", "fusednet/_native.pyi", "fusednet/py.typed", "/licenses/LICENSE"]
+WHEEL_HOLDS += ["fusednet/benchmarks/run.py", "fusednet/benchmarks/job_torch.py"]
 SDIST_HOLDS = ["CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "csrc/base/table.h", "tests/oracle.py"]
+SDIST_HOLDS += ["benchmarks/run.py"]
 PROBE = """
 import time, numpy
 a = time.perf_counter()
@@ -35,7 +37,7 @@ def contents(wheel: Path, sdist: Path) -> list[str]:
     errors += [f"wheel lacks {n}" for n in WHEEL_HOLDS if not any(name.endswith(n) for name in names)]
     if not any("/_native" in n and n.endswith((".so", ".pyd")) for n in names):
         errors.append("wheel lacks the compiled module")
-    odd = [n for n in names if not n.startswith("fusednet") or n.endswith((".cpp", ".h", ".pyc"))]
+    odd = [n for n in names if not n.startswith("fusednet") or n.endswith((".cpp", ".h", ".pyc", ".json"))]
     errors += [f"wheel holds {n}" for n in odd]
     with tarfile.open(sdist) as tarball:
         packed = tarball.getnames()

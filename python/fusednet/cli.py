@@ -1,4 +1,4 @@
-"""The command `fusednet`: train, check, catalogue, info."""
+"""The command `fusednet`: train, check, catalogue, bench, info."""
 
 import argparse
 import json
@@ -64,6 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--markdown", action="store_true", help="the page docs/catalogue.md, without figures")
     shown.set_defaults(run=_catalogue)
 
+    bench = commands.add_parser("bench", help="time training steps, kernels and whole jobs beside other libraries")
+    bench.add_argument("groups", nargs="*", metavar="GROUP", help="steps, inference, kernels, scaling, jobs, threads")
+    bench.add_argument("--quick", action="store_true", help="fewer rows and shorter rounds: two minutes")
+    bench.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains this")
+    bench.add_argument("--rivals", metavar="NAMES", help="among torch,jax,keras,sklearn (default: those installed)")
+    bench.add_argument("--rounds", type=int, metavar="N", help="turns of each side (default: 7, quick 3)")
+    bench.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 2")
+    bench.add_argument("--data", metavar="DIR", help="folder with MNIST's IDX files (default: FUSEDNET_DATA's mnist)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="the record of the run")
+    bench.add_argument("--plots", type=Path, metavar="DIR", help="pictures; needs matplotlib")
+    bench.set_defaults(run=_bench)
+
     info = commands.add_parser("info", help="show version, instruction sets, threads and devices")
     info.set_defaults(run=_info)
 
@@ -84,6 +96,23 @@ def _catalogue(options: argparse.Namespace) -> int:
     report = _catalogue_report.report(options.kind)
     print(report.json() if options.json else report)
     return 0 if report else 1
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from fusednet.benchmarks import run  # here, since no other command needs it
+
+    run.run(
+        options.groups,
+        rounds=options.rounds,
+        threads=options.threads,
+        quick=options.quick,
+        only=options.only,
+        rivals=options.rivals,
+        data=options.data,
+        json_file=options.json,
+        plots=options.plots,
+    )
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -1,0 +1,177 @@
+"""What the benchmark is to reach: a line for each target, the ratio found in this run, and whether it is met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fusednet.benchmarks import nets
+from fusednet.benchmarks.kernels import ADAMS, NORMS, SIZES
+
+Row = dict[str, Any]
+ROOF = 0.80  # of the copy's bandwidth
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio, rival's time over ours, of the rows that `rows` finds; the worst of them counts.
+
+    Attributes:
+        work: as the table names it.
+        rival: whose time is over ours.
+        least: the ratio that is required.
+        reach: that is hoped for, or None.
+        rows: whether a row is meant.
+        threads: of the row; 0 for the most of the run.
+    """
+
+    work: str
+    rival: str
+    least: float
+    reach: float | None
+    rows: Callable[[Row], bool]
+    threads: int = 0
+
+
+def _named(*names: str) -> Callable[[Row], bool]:
+    return lambda row: row["row"] in names
+
+
+def _step(net: nets.Net, rival: str, least: float, reach: float | None = None, threads: int = 0) -> Target:
+    return Target(net.name, rival, least, reach, _named(net.name), threads)
+
+
+def _predict(rows: int, least: float) -> Target:
+    name = f"{'-'.join(map(str, nets.FIRST.widths))}, predict, {rows} rows"
+    return Target(name, "torch inference mode", least, None, _named(name))
+
+
+def _norm(shape: tuple[int, int], least: float) -> Target:
+    name = f"BatchNorm + ELU forward and backward, {shape[0]}x{shape[1]}"
+    return Target(name, "torch", least, None, _named(name))
+
+
+def _adam(size: str, least: float) -> Target:
+    name = f"Adam + global clip, {size} parameters"
+    return Target(name, "torch", least, None, _named(name))
+
+
+def _activation(size: str) -> Callable[[Row], bool]:
+    ends = f" forward, {size} elements", f" backward, {size} elements"
+    return lambda row: (
+        row["group"] == "kernels" and row["row"].endswith(ends) and row["row"].split()[0] in _activations()
+    )
+
+
+def _activations() -> set[str]:
+    from fusednet import _native
+
+    return {row["name"] for row in _native.activation_rows()}
+
+
+def _past_cache(row: Row) -> bool:
+    return _activation("16 M")(row) and " forward" in row["row"]
+
+
+TARGETS = (
+    _step(nets.FIRST, "torch eager", 4.0, 5.0, 1),
+    _step(nets.FIRST, "torch eager", 6.5, 8.0, 2),
+    _step(nets.FIRST, "JAX scan", 4.0, 5.0, 2),
+    _step(nets.FIRST_SGD, "torch eager", 6.0, 8.0, 2),
+    _step(nets.FIRST_SGD, "JAX scan", 3.5, 5.0, 2),
+    _step(nets.SMALL, "torch eager", 30.0, 50.0),
+    _step(nets.SMALL, "JAX scan", 4.0, 6.0),
+    _step(nets.TINY, "torch eager", 35.0, 100.0),
+    _step(nets.MIDDLE, "torch eager", 1.25, 1.5, 2),
+    _step(nets.MIDDLE, "torch.compile", 1.25, 1.5, 2),
+    _step(nets.LARGE, "torch eager", 1.15, 1.25, 2),
+    _step(nets.LARGE_HIGH, "torch eager", 1.6, 2.2, 2),
+    _step(nets.LARGE_MEDIUM, "torch eager", 1.6, 2.4, 2),
+    _step(nets.ODD_SMALL, "torch eager", 4.0),
+    _step(nets.ODD_MIDDLE, "torch eager", 1.3),
+    _predict(1, 10.0),
+    _predict(50, 5.0),
+    _predict(10_000, 1.3),
+    Target("GEMM, the worst of all sizes", "torch", 0.95, 1.1, lambda row: row["row"].startswith("GEMM")),
+    *(_norm(shape, least) for shape, least in zip(NORMS, (8.0, 4.0, 3.0), strict=True)),
+    *(_adam(size, least) for size, least in zip(ADAMS, (3.0, 1.5, 1.2), strict=True)),
+    *(Target(f"activations, {size}, the worst", "torch", 1.5, None, _activation(size)) for size in SIZES),
+    Target("activations forward, 16 M, bandwidth over the copy's", "copy", ROOF, None, _past_cache),
+    Target(
+        "MNIST with BatchNorm, process start to exit",
+        "torch script",
+        7.0,
+        10.0,
+        lambda row: "--recipe batchnorm" in row["row"],
+    ),
+)
+
+
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each target with the ratio found, the row that it is from, and "met", "missed" or "not measured"."""
+    most = max((row["threads"] for row in rows), default=1)
+    lines = []
+    for target in TARGETS:
+        found = []
+        for row in rows:
+            if row["threads"] == (target.threads or most) and target.rows(row):
+                entries = [entry for entry in row.get("rivals", ()) if entry["side"] == target.rival]
+                found += [(entry["ratio"]["median"], row["row"]) for entry in entries]
+        ratio, worst = min(found, default=(None, ""))
+        verdict = "not measured" if ratio is None else "met" if ratio >= target.least else "missed"
+        lines.append(
+            {
+                "work": target.work,
+                "rival": target.rival,
+                "threads": target.threads or most,
+                "required": target.least,
+                "reach": target.reach,
+                "found": ratio,
+                "row": worst,
+                "verdict": verdict,
+            }
+        )
+    lines += [line for line in map(_limit, rows) if line is not None]
+    return lines
+
+
+def _limit(row: Row) -> dict[str, Any] | None:
+    """What is held to a limit that is no rival's: here less is better."""
+    if row["group"] == "neighbours":
+        found, limit, rival = row["ratio"]["median"], 1.15, "per FLOP, at most"
+    elif row["group"] == "threads" and "ratio" in row:
+        found, limit, rival = row["ratio"]["median"], 2.2, "its free time, at most"
+    elif row["group"] == "threads":
+        found, limit, rival = 1.0 / row["rivals"][0]["ratio"]["median"], 1.0, "one after the other, at most"
+    elif "above_data_mb" in row:
+        found, limit, rival = row["above_data_mb"], row["below"], "MB above the data, at most"
+    else:
+        return None
+    return {
+        "work": row["row"],
+        "rival": rival,
+        "threads": row["threads"],
+        "required": limit,
+        "reach": None,
+        "found": found,
+        "row": row["row"],
+        "verdict": "met" if found <= limit else "missed",
+    }
+
+
+def text(lines: Sequence[dict[str, Any]]) -> str:
+    """The table; targets without a row in this run are counted, not listed."""
+    shown = [f"{'work':<76} {'rival':<28} {'thr':>3} {'required':>8} {'reach':>6} {'found':>7}"]
+    for line in lines:
+        if line["found"] is not None:
+            reach = "" if line["reach"] is None else f"{line['reach']:g}"
+            work = line["work"] + (f" ({line['row']})" if "worst" in line["work"] else "")
+            shown.append(
+                f"{work:<76} {line['rival']:<28} {line['threads']:>3} {line['required']:>8g} {reach:>6} "
+                f"{line['found']:>7.2f}  {line['verdict']}"
+            )
+    missing = sum(line["found"] is None for line in lines)
+    counts = {verdict: sum(line["verdict"] == verdict for line in lines) for verdict in ("met", "missed")}
+    shown.append(f"{counts['met']} met, {counts['missed']} missed, {missing} not measured in this run")
+    return "\n".join(shown)
