@@ -63,7 +63,6 @@ FUSEDNET_INLINE V quick_sqrt(V x) {
 FUSEDNET_INLINE V quick_divide(V a, V b) {
     return a / b;
 }
-}
 FUSEDNET_INLINE T reduce_add(V v) {
     return v;
 }
