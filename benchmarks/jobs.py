@@ -118,9 +118,13 @@ def _memory(bench: Bench) -> None:
         except SideError as error:
             bench.skip("jobs", name, str(error))
             return
-        least = 4.0 * nets.LARGE.parameters * 3
-        text = f"{found / 1e6:.0f} MB, of which parameters x (1 + slots) are {least / 1e6:.0f} MB"
-        note(bench, "jobs", name, text, {"plan_bytes": found, "state_bytes": least})
+        state = 4.0 * nets.LARGE.parameters * 3
+        hidden = sum(nets.LARGE.widths[1:-1])
+        # inputs; of a hidden layer the product, the output and its gradient; of the last one two; scratch of a thread
+        most = state + 4.0 * nets.LARGE.batch * (nets.LARGE.widths[0] + 3 * hidden + 2 * nets.LARGE.widths[-1])
+        most = 1.01 * most + 2e6
+        text = f"{found / 1e6:.0f} MB, of which parameters x (1 + slots) are {state / 1e6:.0f} MB"
+        note(bench, "jobs", name, text, {"plan_mb": found / 1e6, "state_mb": state / 1e6, "below": most / 1e6})
 
 
 def note(bench: Bench, group: str, name: str, text: str, values: dict[str, Any]) -> None:

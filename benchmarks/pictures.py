@@ -72,7 +72,7 @@ def roofline(record: dict[str, Any], path: Path) -> Path | None:
     axes.set_xlabel("operations a byte (element-wise kernels: one for 8 bytes)")
     axes.set_ylabel("GFLOP/s")
     axes.set_title(
-        f"{record['cpu']}, {record['isa']}, {max(record['options']['threads'])} threads; roof {peak / 1e9:.0f} GFLOP/s"
+        f"{record['cpu']}, {record['isa']}, {max(record['options']['threads'])} threads; best product seen {peak / 1e9:.0f} GFLOP/s"
     )
     axes.legend()
     figure.savefig(path, dpi=130)
@@ -96,7 +96,8 @@ def _intensity(row: Row) -> float:
         return 2.0 * m * k * n / (4.0 * (m * k + k * n + m * n))
     widths = [int(w) for w in row["row"].split(",")[0].split("-")]
     parameters = sum(a * b for a, b in itertools.pairwise(widths))
-    return float(row["flops"] / (28.0 * parameters))  # Adam: weight, gradient, two moments, three of them written
+    # Adam: weight, gradient, two moments, three of them written; SGD: weight and gradient, one written
+    return float(row["flops"] / ((12.0 if "SGD" in row["row"] else 28.0) * parameters))
 
 
 def _gemm_size(row: Row) -> float:

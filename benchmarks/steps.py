@@ -159,7 +159,8 @@ def cliffs(bench: Bench, found: dict[tuple[int, int], dict[str, Any]]) -> None:
         or "  no size costs more than twice its smaller neighbour per FLOP"
     )
     if found:
-        bench.roof["cliffs"] = named
+        row = {"group": "scaling", "row": f"cliffs among {len(found)} sizes", "threads": bench.most}
+        bench.rows.append({**row, "cliffs": named})
 
 
 def _scaled(bench: Bench, net: Net, limit: float) -> dict[str, Any] | str:

@@ -93,7 +93,10 @@ TARGETS = (
     _predict(1, 10.0),
     _predict(50, 5.0),
     _predict(10_000, 1.3),
-    Target("GEMM, the worst of all sizes", "torch", 0.95, 1.1, lambda row: row["row"].startswith("GEMM")),
+    *(
+        Target("GEMM, the worst of all sizes", "torch", 0.95, 1.1, lambda row: row["row"].startswith("GEMM"), threads)
+        for threads in (1, 2)
+    ),
     *(_norm(shape, least) for shape, least in zip(NORMS, (8.0, 4.0, 3.0), strict=True)),
     *(_adam(size, least) for size, least in zip(ADAMS, (3.0, 1.5, 1.2), strict=True)),
     *(Target(f"activations, {size}, the worst", "torch", 1.5, None, _activation(size)) for size in SIZES),
@@ -113,11 +116,12 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     most = max((row["threads"] for row in rows), default=1)
     lines = []
     for target in TARGETS:
-        found = []
+        found, lost = [], 0
         for row in rows:
             if row["threads"] == (target.threads or most) and target.rows(row):
                 entries = [entry for entry in row.get("rivals", ()) if entry["side"] == target.rival]
                 found += [(entry["ratio"]["median"], row["row"]) for entry in entries]
+                lost += not entries
         ratio, worst = min(found, default=(None, ""))
         verdict = "not measured" if ratio is None else "met" if ratio >= target.least else "missed"
         lines.append(
@@ -130,6 +134,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "found": ratio,
                 "row": worst,
                 "verdict": verdict,
+                "rows_without_rival": lost,
             }
         )
     lines += [line for line in map(_limit, rows) if line is not None]
@@ -142,8 +147,12 @@ def _limit(row: Row) -> dict[str, Any] | None:
         found, limit, rival = row["ratio"]["median"], 1.15, "per FLOP, at most"
     elif row["group"] == "threads" and "ratio" in row:
         found, limit, rival = row["ratio"]["median"], 2.2, "its free time, at most"
-    elif row["group"] == "threads":
+    elif row["group"] == "threads" and row.get("rivals"):
         found, limit, rival = 1.0 / row["rivals"][0]["ratio"]["median"], 1.0, "one after the other, at most"
+    elif "cliffs" in row:
+        found, limit, rival = float(len(row["cliffs"])), 0.0, "cliffs, at most"
+    elif "plan_mb" in row:
+        found, limit, rival = row["plan_mb"], row["below"], "MB, at most"
     elif "above_data_mb" in row:
         found, limit, rival = row["above_data_mb"], row["below"], "MB above the data, at most"
     else:
@@ -167,9 +176,13 @@ def text(lines: Sequence[dict[str, Any]]) -> str:
         if line["found"] is not None:
             reach = "" if line["reach"] is None else f"{line['reach']:g}"
             work = line["work"] + (f" ({line['row']})" if "worst" in line["work"] else "")
+            lost = line.get("rows_without_rival", 0)
+            verdict = line["verdict"] + (
+                f" ({lost} rows have no such rival)" if lost and "worst" in line["work"] else ""
+            )
             shown.append(
                 f"{work:<76} {line['rival']:<28} {line['threads']:>3} {line['required']:>8g} {reach:>6} "
-                f"{line['found']:>7.2f}  {line['verdict']}"
+                f"{line['found']:>7.2f}  {verdict}"
             )
     missing = sum(line["found"] is None for line in lines)
     counts = {verdict: sum(line["verdict"] == verdict for line in lines) for verdict in ("met", "missed")}

@@ -181,6 +181,16 @@ def test_extreme_gradients_stay_finite(backend, name):
     assert all(np.isfinite(s).all() for s in slots)
 
 
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "nadam", "rmsprop", "adagrad"])
+def test_a_second_moment_beyond_float32_stops_the_weight(isa, name):
+    """Its root is infinite, or as good as: a quotient, not NaN."""
+    for big in (1e20, 1e30):
+        w = np.ones(lanes := 2 * isa.lanes + 1, isa.dtype)
+        slots = [s.astype(isa.dtype) for s in oracle.first_slots(name, np.zeros(lanes), DEFAULTS[name])]
+        _native.optimizer_update(name, w, np.full(lanes, big, isa.dtype), slots, 1, DEFAULTS[name], isa=isa.isa)
+        assert not np.isnan(w).any(), big
+
+
 # --- golden values: one weight of 1, gradients 2 and then -1, learning rate 0.1 --------------------------------------
 #
 # sgd             w = 1 - 0.1·2 = 0.8; then 0.8 + 0.1 = 0.9.

@@ -218,3 +218,20 @@ def test_sizes_that_no_memory_holds(batch, features, units):
     config = {"dtype": "float64", "batch": batch, "features": features, "layers": [layer], "loss": None}
     with pytest.raises(MemoryError):
         _native.Plan(config | {"optimizer": None})
+
+
+def test_denormals_of_ops_survive_a_pool_that_a_model_started():
+    """A model's own threads count denormals as zero; a thread inherits that from the one that starts it."""
+    code = """
+import numpy as np
+import fusednet as fn
+fn.set_num_threads(2)
+model = fn.Sequential([fn.Input((256,)), fn.layers.Dense(256)])
+model.compile(loss="mean_squared_error", optimizer="sgd")
+model.fit(np.zeros((512, 256), np.float32), np.zeros((512, 256), np.float32), batch_size=512, verbose=0)
+x = np.full(1 << 21, 1e-40, np.float32)
+for _ in range(20):
+    assert (fn.ops.relu_forward(x) == x).all()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

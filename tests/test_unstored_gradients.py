@@ -139,6 +139,68 @@ def test_what_is_not_finite_changes_nothing(clip):
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
+def test_a_bound_far_above_the_norm_refuses_nothing():
+    """|x| |dz| is beyond the limit where the gradient, behind a BatchNormalization, is far below it."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(64, 200)) + 3000).astype(np.float32)
+    y = rng.normal(size=(64, 1)).astype(np.float32)
+    layers = [dense("d0", 100, use_bias=False), batchnorm("b0"), dense("out", 1)]
+    results, states = [], []
+    for stored in (True, False):
+        config = plans.config(layers, 200, 64, "float32", optimizer=optimizer("sgd", (1e-25,)), gradients=stored)
+        plan = _native.Plan(config | {"loss": plans.loss("mean_squared_error", False), "metrics": []})
+        plans.start(plan)
+        results.append(plan.train(x, y, None, 0, 64, 64, 1e9, np.full(64, 1e15)))
+        states.append(plans.state(plan))
+    assert [r["status"] for r in results] == ["ok", "ok"]
+    assert results[1]["norm"] == pytest.approx(results[0]["norm"], rel=1e-9)
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(states[1][name], value, err_msg=name)
+
+
+def test_neighbours_of_a_size_that_pays_pay_too():
+    for width, rows in ((4095, 512), (4096, 512), (4097, 513)):
+        layers = [dense("d0", width), dense("out", 5)]
+        config = plans.config(layers, width, rows, "float32", optimizer=optimizer(*ADAM, global_clipnorm=1.0))
+        assert not has_gradient(_native.Plan(config | {"gradients": False})), (width, rows)
+
+
+EXTRAS = {
+    "decay": {"weight_decay": 0.01, "weight_decay_excluded": ["bias"]},
+    "average": {"ema_momentum": 0.9},
+    "overwritten by the average": {"ema_momentum": 0.9, "ema_overwrite_frequency": 2},
+}
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda c: next(iter(c), "unclipped"))
+@pytest.mark.parametrize("extra", [*EXTRAS, "medium", "constraint", "residual", "maxout", "frozen"])
+def test_same_bits_with_everything_else_that_an_update_does(extra, clip):
+    layers = network(300, 150)
+    config = {}
+    if extra == "constraint":
+        layers[0] |= {"constraints": {"kernel": plans.MAX_NORM}}
+    elif extra == "residual":
+        layers = [dense("d0", 260), plans.residual("r", dense("e", 260, plans.ELU), survival=0.7), *layers[3:]]
+    elif extra == "maxout":
+        layers[0] |= {"pieces": 2}
+    elif extra == "frozen":
+        layers[0] |= {"trainable": False}
+    elif extra == "medium":
+        config["precision"] = "medium"
+    states = []
+    for stored in (True, False):
+        row = optimizer(*SGD, **clip, **EXTRAS.get(extra, {}))
+        plan = _native.Plan(plans.config(layers, 260, 33, "float32", optimizer=row, gradients=stored, **config))
+        plans.start(plan)
+        assert has_gradient(plan, "d1/kernel" if extra != "residual" else "d0/kernel") == stored
+        x, y = plans.data(33, 260, 5, "float32")
+        for _ in range(3):
+            assert plan.train(x, y, None, 0, 33, 33, 1e9)["status"] == "ok"
+        states.append(plans.state(plan))
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(states[1][name], value, err_msg=name)
+
+
 def test_a_plan_that_stores_none_says_so():
     plan = build(network(140), 130, 11, stored=False)
     x, y = plans.data(11, 130, 5, "float32")

@@ -75,9 +75,14 @@ void run(const Table<T>& table, int row, const ActivationBackward<T>& a) {
 
 // What is overwritten in place has been read: it is in the caches. Short rows that are walked one by one would leave
 // too many lines to both kinds of stores.
-bool streams(const py::array& out, const py::array& in, bool slope) {
-    const bool joined = !slope && (rows_of(out) <= 1 || out.strides(0) == cols_of(out) * out.itemsize());
-    return out.nbytes() >= streamed_bytes && out.data() != in.data() && (joined || cols_of(out) >= 1024);
+bool streams(const py::array& out, std::initializer_list<const py::array*> inputs, bool slope) {
+    const auto joins = [](const py::array& a) { return rows_of(a) <= 1 || a.strides(0) == cols_of(a) * a.itemsize(); };
+    bool joined = !slope && joins(out), apart = true;
+    for (const py::array* in : inputs) {
+        joined = joined && joins(*in);
+        apart = apart && out.data() != in->data();
+    }
+    return out.nbytes() >= streamed_bytes && apart && (joined || cols_of(out) >= 1024);
 }
 
 void activation_forward(const py::array& x, const py::array& out, const std::string& activation, const Values& params,
@@ -93,7 +98,7 @@ void activation_forward(const py::array& x, const py::array& out, const std::str
                                         output<T>(op, "out", out, rows, cols),
                                         params_of(op, params),
                                         slope_of_row<T>(op, row, slope, rows, cols),
-                                        streams(out, x, !slope.is_none())};
+                                        streams(out, {&x}, !slope.is_none())};
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
         const Table<T>& table = table_for<T>(op, isa);
@@ -118,7 +123,7 @@ void activation_backward(const py::array& dy, const py::array& saved, const py::
                                          params_of(op, params),
                                          slope_of_row<T>(op, row, slope, rows, cols),
                                          vector<T>(op, "dslope", dslope, cols, true),
-                                         streams(out, dy, !slope.is_none())};
+                                         streams(out, {&dy, &saved}, !slope.is_none())};
         check_apart(op, "out", out, dy, true);
         check_apart(op, "out", out, saved, false);
         if (args.slope.data) check_apart(op, "out", out, slope, false);

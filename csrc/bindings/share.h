@@ -15,16 +15,13 @@ constexpr Index elements_a_task = 16 * 1024;
 // What a thread may write past the caches: from 16 MB on, most of it would be gone before anyone reads it.
 constexpr Index streamed_bytes = Index(1) << 24;
 
-// Below this many operations a kernel is over before another thread has heard of it.
-constexpr double worth_sharing_out = 200e3;
-
 // f(task, scratch) for each task; scratch, if the caller gives its own, is that of the thread that runs it. `work` is
 // about the number of flops: little of it stays with the caller.
 template <class F>
 void share(Index tasks, double work, const F& f, void* scratch = nullptr) {
     const Task task = [](void* context, Index i, void* own) { (*static_cast<const F*>(context))(i, own); };
     void* context = const_cast<void*>(static_cast<const void*>(&f));
-    if (work >= worth_sharing_out)
+    if (work >= worth_sharing)
         run_tasks(tasks, task, context, scratch, false);
     else
         for (Index i = 0; i < tasks; ++i) task(context, i, scratch);
@@ -73,7 +70,7 @@ double sum_rows(Index rows, Index cols, double flops, const F& f) {
     return sum;
 }
 
-// Whole columns: panels of 64, or fewer where there are few. No rows are a task all the same.
+// Whole columns: the panels that a plan has. No rows are a task all the same.
 template <class F>
 void share_columns(Index rows, Index cols, double flops, const F& f) {
     share_tiles(1, cols, 1, panel_columns(cols), flops * double(rows < 1 ? 1 : rows),

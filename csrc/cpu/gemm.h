@@ -235,8 +235,8 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
     const Index row_tiles = (g.m + block.rows - 1) / block.rows;
     if (block.thin) gemm_thin_pick({g, col + wide}, block.thin);
     // many rows of C repay the copy of B
-    const bool pack =
-        g.b_col != 1 || (!masked_loads && width != wide) || (g.k > 16 && (gemm_collides(g.b_row) || g.m > 128));
+    const bool pack = g.b_col != 1 || (!masked_loads && width != wide) ||
+                      (g.k > 16 && ((gemm_collides(g.b_row) && g.m > 8) || g.m > 128));
     const bool pack_rows = block.tiles > 2 && (g.a_col == 1 ? gemm_collides(g.a_row) : g.a_row == 1);
     T* const packed_rows = g.scratch + gemm_depth * gemm_columns;
     Index start = 0;

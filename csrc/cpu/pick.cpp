@@ -59,18 +59,27 @@ bool avx512_supported() noexcept {
 bool avx512_bf16_supported() noexcept {
     return avx512_supported() && __builtin_cpu_supports("avx512bf16");
 }
-// The system must save the tiles too (it says so of those that XCR0 enables), and Linux wants to be asked for leave.
+// The system must save the tiles too (it says so of those that XCR0 enables).
 bool amx_supported() noexcept {
 #ifdef __linux__
     constexpr unsigned tile = 1u << 24, bf16 = 1u << 22;
     unsigned a = 0, b = 0, c = 0, d = 0;
     if (!avx512_bf16_supported() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & tile) || !(d & bf16))
         return false;
-    constexpr long get_supported = 0x1021, request_permission = 0x1023;  // ARCH_GET_XCOMP_SUPP, ARCH_REQ_XCOMP_PERM
-    constexpr uint64_t tile_config = 1u << 17, tile_data = 1u << 18;     // features, by their bits in XCR0
+    constexpr long get_supported = 0x1021;                            // ARCH_GET_XCOMP_SUPP
+    constexpr uint64_t tile_config = 1u << 17, tile_data = 1u << 18;  // features, by their bits in XCR0
     uint64_t saved = 0;
-    if (syscall(SYS_arch_prctl, get_supported, &saved) != 0 || (~saved & (tile_config | tile_data))) return false;
-    return syscall(SYS_arch_prctl, request_permission, 18L) == 0;
+    return syscall(SYS_arch_prctl, get_supported, &saved) == 0 && !(~saved & (tile_config | tile_data));
+#else
+    return false;
+#endif
+}
+// Linux wants to be asked for leave, once a process, by whoever is about to use tiles: signals then need more stack.
+bool amx_permitted() noexcept {
+#ifdef __linux__
+    constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
+    static const bool permitted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return permitted;
 #else
     return false;
 #endif
@@ -89,8 +98,9 @@ Table<float> with_products(const Table<float>& base, const char* name, const Pro
 struct Tables {
     IsaTable list[7];
     int count = 0;
-    void add(const Table<float>& table, bool supported, bool picked = true) noexcept {
-        list[count++] = {&table, supported, picked};
+    void add(const Table<float>& table, bool supported, bool picked = true,
+             bool (*permitted)() noexcept = nullptr) noexcept {
+        list[count++] = {&table, supported, picked, permitted};
     }
     Tables() noexcept {
         add(baseline::table, true);
@@ -100,7 +110,7 @@ struct Tables {
         add(avx2::table, avx2_supported());
         add(avx512::table, avx512_supported());
         add(bf16, avx512_bf16_supported());
-        add(tiles, amx_supported());
+        add(tiles, amx_supported(), true, amx_permitted);
 #endif
 #ifdef FUSEDNET_EMULATED_AMX
         static const Table<float> emulated = with_products(baseline::table, "amx_emulated", amx_emulated::products);
@@ -119,11 +129,15 @@ const Tables& tables() noexcept {
     return all;
 }
 
+bool usable(const IsaTable& table) noexcept {
+    return table.supported && (!table.permitted || table.permitted());
+}
+
 const Table<float>* pick() noexcept {
     if (const char* name = isa_override()) return find_table(name);
     const Tables& all = tables();
     int widest = all.count - 1;
-    while (!all.list[widest].supported || !all.list[widest].picked) --widest;
+    while (!all.list[widest].picked || !usable(all.list[widest])) --widest;
     return all.list[widest].table;
 }
 
@@ -144,7 +158,7 @@ const IsaTable* isa_tables(int* count) noexcept {
 const Table<float>* find_table(const char* name) noexcept {
     const Tables& all = tables();
     for (int i = 0; i < all.count; ++i)
-        if (strcmp(all.list[i].table->name, name) == 0) return all.list[i].supported ? all.list[i].table : nullptr;
+        if (strcmp(all.list[i].table->name, name) == 0) return usable(all.list[i]) ? all.list[i].table : nullptr;
     return nullptr;
 }
 

@@ -10,8 +10,9 @@ const Formulas& formulas() noexcept;
 
 struct IsaTable {
     const Table<float>* table;
-    bool supported;  // by this CPU and operating system
-    bool picked;     // without being named: not so what exists for tests
+    bool supported;                          // by this CPU and operating system
+    bool picked;                             // without being named: not so what exists for tests
+    bool (*permitted)() noexcept = nullptr;  // asks the system for leave, before the first use; null: none is needed
 };
 
 // Every float32 table of this build, the narrowest first; count receives how many.

@@ -51,11 +51,22 @@ constexpr auto missed_time = microseconds(200), first_absence = microseconds(200
 // Sharing: the least of so many steps counts, in a trial and before it; a step shared has to be faster by one part in
 // least_gain; trials are at least so many steps apart and at most so many nanoseconds; long steps are always shared.
 constexpr int trial_steps = 4, least_gain = 20, first_interval = 32;
+constexpr int new_size = 4;  // steps of another size, one after the other, that start anew
 constexpr int64_t longest_interval = 500'000'000, long_step = 5'000'000;
 // After another caller has been seen at work, for so long each leaves a core to the other.
 constexpr auto company_time = microseconds(500);
 
 thread_local bool alone = false;  // this thread's tasks are not to be shared
+
+void keep_denormals() noexcept {
+#if defined(__x86_64__)
+    _mm_setcsr(_mm_getcsr() & ~0x8040u);
+#elif defined(__aarch64__)
+    uint64_t control = 0;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    __asm__ volatile("msr fpcr, %0" : : "r"(control & ~(uint64_t(1) << 24)));
+#endif
+}
 
 int64_t nanoseconds(Clock::time_point time) noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
@@ -253,6 +264,7 @@ private:
     }
 
     void work(int self) noexcept {
+        keep_denormals();  // a thread starts with the settings of the one that started it
         const std::unique_ptr<char, void (*)(void*)> scratch(
             static_cast<char*>(std::aligned_alloc(64, size_t(scratch_bytes))), std::free);
         if (!scratch) return;
@@ -327,19 +339,26 @@ int fork_generation() noexcept {
 
 Sharing::Step::Step(Sharing& sharing, Index rows) noexcept : sharing_(get_num_threads() > 1 ? &sharing : nullptr) {
     if (!sharing_) return;
-    if (rows != sharing.rows_) sharing.restart(rows);
-    alone = sharing.pays_ == sharing.trying_;
+    // the last rows of an epoch go by what was found for the others
+    others_ = rows != sharing.rows_;
+    sharing.strangers_ = others_ ? sharing.strangers_ + 1 : 0;
+    if (sharing.rows_ < 0 || sharing.strangers_ >= new_size) {
+        sharing.restart(rows);
+        others_ = false;
+    }
+    alone = sharing.pays_ == (sharing.trying_ && !others_);
     began_ = nanoseconds(Clock::now());
 }
 
 Sharing::Step::~Step() {
     if (!sharing_) return;
     alone = false;
-    sharing_->count(nanoseconds(Clock::now()) - began_);
+    if (!others_) sharing_->count(nanoseconds(Clock::now()) - began_);
 }
 
 void Sharing::restart(Index rows) noexcept {
     rows_ = rows;
+    strangers_ = 0;
     pays_ = true;
     trying_ = false;
     left_ = interval_ = first_interval;

@@ -30,6 +30,9 @@ int cgroup_cpus(const std::string& groups, const std::string& root);
 // its own tasks alone. flush_denormals holds for the tasks only.
 void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept;
 
+// Below this many operations work is over before another thread has heard of it (about 2 µs).
+constexpr double worth_sharing = 200e3;
+
 // Whether a step of some kind ends sooner with the workers' help. What threads pass each other through their caches can
 // cost more than they save: a step of 27 us took 28 with a second thread, and 83 where a virtual machine had its two
 // cores far apart (Zen 4, GCC 12, November 2026). So both are tried, now and then.
@@ -44,7 +47,8 @@ public:
         Step& operator=(const Step&) = delete;
 
     private:
-        Sharing* sharing_;  // null: one thread is all there is
+        Sharing* sharing_;     // null: one thread is all there is
+        bool others_ = false;  // not of the size that is tried
         int64_t began_ = 0;
     };
 
@@ -52,7 +56,8 @@ private:
     void restart(Index rows) noexcept;
     void count(int64_t ns) noexcept;
 
-    Index rows_ = -1;
+    Index rows_ = -1;      // of the steps that are tried
+    int strangers_ = 0;    // steps of another size since
     bool pays_ = true;     // what was found
     bool trying_ = false;  // the other way, now
     int left_ = 0;         // steps until that changes

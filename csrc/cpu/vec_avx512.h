@@ -100,9 +100,10 @@ FUSEDNET_INLINE V copysign(V magnitude, V sign) {
 FUSEDNET_INLINE V sqrt(V x) {
     return _mm512_sqrt_ps(x.v);
 }
-// Estimates of 14 bits and a Newton step, within 2 ULP. quick_sqrt: x finite; a denormal counts as 0. quick_divide: b
-// normal, |b| < 2^126.
-FUSEDNET_INLINE V quick_sqrt(V x) {
+// Estimates of 14 bits and a Newton step, within 2 ULP. quick_sqrt: a denormal counts as 0, infinity as the largest
+// float. quick_divide: b normal, |b| < 2^126.
+FUSEDNET_INLINE V quick_sqrt(V given) {
+    const V x = min(V(0x1.fffffep127), given);  // this order passes NaN on
     const M normal = _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(0x1p-126f), _CMP_GE_OQ);
     const __m512 r = _mm512_maskz_rsqrt14_ps(normal, x.v), y = _mm512_mul_ps(x.v, r);
     const __m512 lost = _mm512_fnmadd_ps(y, y, x.v);

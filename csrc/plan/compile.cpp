@@ -146,13 +146,11 @@ Tensor<T>* Plan<T>::add_tensor(const LayerSpec& layer, const char* role, Index r
         const OptimizerSpec& optimizer = spec_.optimizer;
         const Index size = Arena::checked(rows, tensor->value.ld);
         const auto more = [&](Use use) { return View<T>{arena_.template take<T>(size, use), tensor->value.ld}; };
-        tensor->measured = measures(layer, *tensor);
+        const bool clips = optimizer.global_clip_norm < OptimizerSpec::none, measurable = measures(layer, *tensor);
         // without clipping by norm no gradient is asked for before the update
-        if (!tensor->measured || spec_.gradients ||
-            (optimizer.global_clip_norm < OptimizerSpec::none && !gram_pays(spec_.batch, rows, cols)))
-            tensor->gradient = more(Use::gradients);
-        tensor->measured =
-            tensor->measured && (optimizer.global_clip_norm < OptimizerSpec::none || !tensor->gradient.ld);
+        tensor->stored = !measurable || spec_.gradients || (clips && !gram_pays(spec_.batch, rows, cols));
+        if (tensor->stored) tensor->gradient = more(Use::gradients);
+        tensor->measured = measurable && (clips || !tensor->stored);
         tensor->norms = arena_.template take<double>(tensor->panels, Use::scratch);
         tensor->scale = arena_.template take<double>(1, Use::scratch);
         if (tensor->rules.l1 > 0.0 || tensor->rules.l2 > 0.0)
@@ -229,12 +227,12 @@ template <class T>
 void Plan<T>::place_update() {
     // the longest first
     for (const KernelGradient<T>* gradient : measured_) {
-        if (gradient->w->gradient.data) continue;
+        if (gradient->w->stored) continue;
         for (Index panel = 0; panel < gradient->w->panels; ++panel)
             chunks_.push_back({gradient->w, panel, 1, gradient});
     }
     for (const auto& tensor : tensors_) {
-        if (!tensor->trainable || !tensor->gradient.ld) continue;
+        if (!tensor->trainable || !tensor->stored) continue;
         const Index count = tensor->rows * tensor->value.ld;
         for (Index begin = 0; begin < count; begin += update_chunk_size)
             chunks_.push_back(

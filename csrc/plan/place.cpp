@@ -153,10 +153,10 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
         backward.push_back(std::make_unique<MaxoutBackwardStep<T>>(table_, "maxout_backward " + label, cols, pieces,
                                                                    y.gradient, z, y.data, dz));
     if (dense->w->trainable) {
-        if (dense->bias || dense->w->gradient.ld)
+        if (dense->bias || dense->w->stored)
             backward.push_back(std::make_unique<DenseBackwardWeights<T>>(
-                table_, (dense->w->gradient.ld ? "dense_backward_weights " : "dense_backward_bias ") + label, true, x,
-                dz, dense));
+                table_, (dense->w->stored ? "dense_backward_weights " : "dense_backward_bias ") + label, true, x, dz,
+                dense));
         if (dense->w->measured) measure(label, dense, x, dz);
     }
     if (through)

@@ -46,7 +46,8 @@ struct Result {
     Status status = Status::ok;
     std::string bad;   // the first layer or tensor that is not finite
     double value = 0;  // its loss, or the gradient's norm
-    double norm = 0;   // global norm of the gradient before clipping
+    double norm =
+        0;  // global norm of the gradient before clipping; without clipping by norm it may be a bound above it
 };
 
 struct TensorInfo {
@@ -106,9 +107,6 @@ std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 
 // What products are made of: the table may have none of the precision asked for.
 std::string product_text(const Table<float>& table, Precision precision);
-
-// Below this many operations a stage is over before another thread has heard of it (about 2 µs).
-constexpr double worth_sharing = 200e3;
 
 // Steps that run one after the other for each task, with no wait between them.
 template <class T>

@@ -222,7 +222,7 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
         {
             const Sharing::Step step(training_, rows);
             fetch_rows(x, input_.cols, order, result.next + rows, std::min(end, result.next + rows + size));
-        if (!take_step(batch, interrupt, result)) break;
+            if (!take_step(batch, interrupt, result)) break;
         }
         count(rows, result);
         if (budget.over() || interrupt.look()) break;

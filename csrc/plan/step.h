@@ -70,7 +70,8 @@ struct Tensor {
     Index panels;
     double* penalties;      // a number a panel, or null
     double* scale;          // of the gradient in the next update: clipping by norm
-    bool measured = false;  // the norm of its gradient may be taken by a step of its own, see steps_gradient.h
+    bool stored = false;    // its gradient has a place
+    bool measured = false;  // what has to be known of its gradient is found by a step of its own, see steps_gradient.h
     int rate = 0;           // which of the step's scalars
     bool decays = false;
 

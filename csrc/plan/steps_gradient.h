@@ -55,7 +55,7 @@ struct KernelGradient {
             const Index rows = w->rows - row < step ? w->rows - row : step;
             before(row, rows);
             View<T> out{scratch + gemm_scratch, w->panel()};
-            if (w->gradient.data)
+            if (w->stored)
                 out = {w->gradient.row(row) + c, w->gradient.ld};
             else
                 compute(k, b, panel, row, rows, out, scratch);
@@ -128,7 +128,8 @@ private:
     }
 };
 
-// |x|^2 and |dz|^2, whose product is at least |dw|^2: enough to know that an unclipped gradient is finite.
+// |x|^2 and |dz|^2, whose product is at least |dw|^2: enough to know that an unclipped gradient is finite, where it is
+// far below every limit.
 template <class T>
 struct GradientBound final : Step<T> {
     const KernelGradient<T>* gradient;

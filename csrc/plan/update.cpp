@@ -122,7 +122,8 @@ void Plan<T>::settle_norms(const Batch& batch) noexcept {
             sum += gradient->sums[i];
             size += gradient->sizes[i];
         }
-        if (clips && !holds(sum, size)) {
+        // a bound says enough of a gradient that is far from any limit; one that is not is looked at
+        if (clips ? !holds(sum, size) : !(sum * size < 1e24)) {
             const double work = 2.0 * double(batch.rows) * double(w.rows) * double(w.cols);
             for_tasks(w.panels, work, scratch_, [&](Index panel, T* scratch) {
                 double squares = 0;

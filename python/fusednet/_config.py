@@ -49,6 +49,7 @@ def get_float32_matmul_precision() -> str:
     """The setting of `set_float32_matmul_precision`: "highest" unless it was called."""
     return _precision
 
+
 _threadpoolctl.watch()
 
 
