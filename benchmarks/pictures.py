@@ -72,7 +72,8 @@ def roofline(record: dict[str, Any], path: Path) -> Path | None:
     axes.set_xlabel("operations a byte (element-wise kernels: one for 8 bytes)")
     axes.set_ylabel("GFLOP/s")
     axes.set_title(
-        f"{record['cpu']}, {record['isa']}, {max(record['options']['threads'])} threads; best product seen {peak / 1e9:.0f} GFLOP/s"
+        f"{record['cpu']}, {record['isa']}, {max(record['options']['threads'])} threads; "
+        f"best product seen {peak / 1e9:.0f} GFLOP/s"
     )
     axes.legend()
     figure.savefig(path, dpi=130)
