@@ -121,20 +121,30 @@ private:
     std::unique_ptr<PlanBase> plan_;
 };
 
+// Made once and kept for good: short epochs would spend more on the names of their results than on training.
+py::handle name(const char* text) {
+    return PyUnicode_InternFromString(text);
+}
+
 py::dict result_dict(const Result& r) {
-    constexpr const char* status[] = {"ok", "loss", "gradient", "statistics", "interrupted"};
+    static const py::handle status[] = {name("ok"), name("loss"), name("gradient"), name("statistics"),
+                                        name("interrupted")};
+    static const py::handle next = name("next"), steps = name("steps"), loss = name("loss"),
+                            weighted = name("loss_weighted"), penalty = name("penalty"), metrics = name("metrics"),
+                            count = name("samples"), outcome = name("status"), bad = name("bad"), value = name("value"),
+                            norm = name("norm");
     py::dict d;
-    d["next"] = r.next;
-    d["steps"] = r.steps;
-    d["loss"] = r.loss;
-    d["loss_weighted"] = r.weighted_loss;
-    d["penalty"] = r.penalty;
-    d["metrics"] = r.metrics;
-    d["samples"] = r.samples;
-    d["status"] = status[int(r.status)];
-    d["bad"] = r.bad;
-    d["value"] = r.value;
-    d["norm"] = r.norm;
+    d[next] = r.next;
+    d[steps] = r.steps;
+    d[loss] = r.loss;
+    d[weighted] = r.weighted_loss;
+    d[penalty] = r.penalty;
+    d[metrics] = r.metrics;
+    d[count] = r.samples;
+    d[outcome] = status[int(r.status)];
+    d[bad] = r.bad;
+    d[value] = r.value;
+    d[norm] = r.norm;
     return d;
 }
 
