@@ -48,12 +48,11 @@ def test_docstring_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fusednet.utils.clear_session()
     try:
-        module = importlib.import_module(name)
+        results = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     except ModuleNotFoundError as error:
         if not name.startswith("fusednet.benchmarks."):  # the sides of a benchmark need the library that they are of
             raise
         pytest.skip(f"{name} needs {error.name}, which is not installed")
-    results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert results.failed == 0
 
 
