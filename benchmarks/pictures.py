@@ -143,7 +143,7 @@ def ratios(record: dict[str, Any], name: str, size: Any, path: Path, label: str)
 
 def scaling(record: dict[str, Any], path: Path) -> Path | None:
     """Time per operation by batch, a line a width."""
-    rows = [row for row in record["rows"] if row["group"] == "scaling"]
+    rows = [row for row in record["rows"] if row["group"] == "scaling" and "per_flop" in row]
     if not rows:
         return None
     figure, axes = _figure()

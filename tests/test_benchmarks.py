@@ -235,7 +235,10 @@ def test_a_whole_run(monkeypatch, tmp_path):
     assert {"group": "all", "row": "torch", "why": "not asked for"} in record["left_out"]
     gemm = {**record["rows"][0], "row": "GEMM 64x64 by 64x64", "group": "kernels"}
     copy = {**gemm, "row": "copy, 1 M elements", "group": "roof", "bytes": 8.0}
-    assert pictures.draw({**record, "rows": [gemm, copy]}, tmp_path)
+    scaled = {**gemm, "group": "scaling", "batch": 8, "width": 16, "per_flop": 1e-12}
+    cliffs = {"group": "scaling", "row": "cliffs among 1 sizes", "threads": gemm["threads"], "cliffs": []}
+    drawn = pictures.draw({**record, "rows": [gemm, copy, scaled, cliffs]}, tmp_path)
+    assert {"roofline.png", "scaling.png"} <= {path.name for path in drawn}
 
 
 def test_mnist_is_skipped_by_name(monkeypatch, bench, tmp_path):
