@@ -108,7 +108,7 @@ template <class T>
 bool Plan<T>::measures(const LayerSpec& layer, const Tensor<T>& tensor) const {
     // An update by panels reads short rows where one of a stored gradient streams: with slots it costs more time than
     // the gradient's own traffic, up to sizes that no cache holds (Zen 4, one core: 0.9 of the speed at 4 M elements
-    // and batch 128, the same at 17 M and batch 512). Without slots it wins from where the gradient leaves the
+    // and batch 128, 0.97 at 17 M and batch 512). Without slots it wins from where the gradient leaves the
     // first-level cache.
     const OptimizerSpec& optimizer = spec_.optimizer;
     const double worth_measuring = optimizer.slots > 0 ? 8.0 * 1024.0 * 1024.0 : 16.0 * 1024.0;
