@@ -12,6 +12,7 @@ import pytest
 
 import fusednet
 from fusednet.layers import Dense
+from fusednet.optimizers import SGD, Adam
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,50 @@ def test_ctrl_c(features, units, batch):
     step = model.step
     model.fit(x, y, batch_size=batch, verbose=0)
     assert model.step == step + 4096 // batch
+
+
+# Steps of more than the 20 ms between two looks for a signal, of which the update is a large part.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layers", "width", "batch", "optimizer"),
+    [(2, 2000, 512, SGD(0.01)), (2, 2400, 256, SGD(0.01, global_clipnorm=0.1)), (6, 2800, 8, Adam())],
+    ids=["unstored", "unstored, clipped", "stored"],
+)
+def test_ctrl_c_amid_an_update(layers, width, batch, optimizer):
+    """A step that has begun to write its update is whole for whoever looks at it next."""
+    g = np.random.default_rng(0)
+    x = g.normal(size=(batch, width)).astype(np.float32)
+    y = g.integers(0, 4, batch)
+
+    def make():
+        model = fusednet.Sequential(seed=3)
+        model.add(Dense(width, activation="tanh", input_shape=[width], kernel_constraint="max_norm"))  # comes last
+        for _ in range(layers - 1):
+            model.add(Dense(width, activation="tanh"))
+        model.add(Dense(4, "softmax"))
+        model.compile(loss="sparse_categorical_crossentropy", optimizer=optimizer)
+        model.fit(x, y, batch_size=batch, shuffle=False, verbose=0)
+        return model
+
+    model = make()
+    start = time.perf_counter()
+    model.fit(x, y, batch_size=batch, epochs=4, shuffle=False, verbose=0)
+    step = (time.perf_counter() - start) / 4
+
+    def train(seconds):
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+        model.fit(x, y, batch_size=batch, epochs=1_000_000, shuffle=False, verbose=0)
+
+    for delay in g.uniform(1, 3, 100) * step:
+        with pytest.raises(KeyboardInterrupt):
+            train(delay)
+        if model.plan.interrupted_update:
+            break
+    assert model.plan.interrupted_update
+    twin = make()
+    twin.fit(x, y, batch_size=batch, epochs=model.step - 1, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_two_models_train_in_two_threads():

@@ -40,7 +40,12 @@ public:
 
     py::array get(const std::string& name, bool gradient) const {
         py::array out(dtype(), shape_of(name));
-        if (!plan_->read(name, gradient, out.mutable_data()))
+        void* data = out.mutable_data();
+        const auto read = [&] {
+            const py::gil_scoped_release release;
+            return plan_->read(name, gradient, data);
+        };
+        if (!read())
             throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
         return out;
     }
@@ -52,7 +57,12 @@ public:
         if (std::vector<Index>(value.shape(), value.shape() + value.ndim()) != shape)
             Argument{"Plan", name.c_str()}.bad_shape(std::string(py::str(py::tuple(py::cast(shape)))), value);
         const py::array packed = py::array::ensure(value, py::array::c_style);
-        if (!plan_->write(name, gradient, packed.data()))
+        const void* data = packed.data();
+        const auto write = [&] {
+            const py::gil_scoped_release release;
+            return plan_->write(name, gradient, data);
+        };
+        if (!write())
             throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
     }
 
@@ -371,6 +381,7 @@ void register_plan(py::module_& m) {
         .def_property(
             "pending", [](const PyPlan& p) { return p.plan().pending; },
             [](PyPlan& p, int64_t value) { p.plan().pending = counter("pending", value); })
+        .def_property_readonly("interrupted_update", [](const PyPlan& p) { return p.plan().interrupted_update(); })
         .def_property(
             "learning_rate", [](const PyPlan& p) { return p.plan().current_learning_rate(); },
             [](PyPlan& p, double value) { p.plan().learning_rate = value; })

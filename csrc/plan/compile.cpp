@@ -238,6 +238,7 @@ void Plan<T>::place_update() {
             chunks_.push_back(
                 {tensor.get(), begin, count - begin < update_chunk_size ? count - begin : update_chunk_size, nullptr});
     }
+    updated_.assign(chunks_.size(), 0);
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "../base/table.h"
@@ -64,7 +65,7 @@ public:
 
     virtual std::vector<TensorInfo> tensors() const = 0;
     // The tensor or slot of that name (null: unknown) or, with `gradient`, the tensor's gradient.
-    virtual bool read(const std::string& name, bool gradient, void* out) const = 0;
+    virtual bool read(const std::string& name, bool gradient, void* out) = 0;
     virtual bool write(const std::string& name, bool gradient, const void* values) = 0;
     virtual std::string describe() const = 0;
     virtual size_t nbytes() const = 0;
@@ -76,6 +77,8 @@ public:
                             Interrupt& interrupt) = 0;
     virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                           Interrupt& interrupt) = 0;
+    // Has Ctrl-C left part of an update to the next use of the state?
+    virtual bool interrupted_update() const = 0;
     // Each BatchNormalization's moving statistics become those of its inputs over all rows, in inference mode.
     virtual Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) = 0;
     virtual Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) = 0;
@@ -108,6 +111,13 @@ std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 // What products are made of: the table may have none of the precision asked for.
 std::string product_text(const Table<float>& table, Precision precision);
 
+// A task of so many operations takes long enough (about 10 µs) to read the clock after it.
+constexpr double worth_looking = 1e6;
+
+// float64 is the truth that others are held against: it keeps its denormals
+template <class T>
+constexpr bool flush = std::is_same_v<T, float>;
+
 // Steps that run one after the other for each task, with no wait between them.
 template <class T>
 struct Stage {
@@ -127,11 +137,12 @@ public:
     Plan(PlanSpec spec, const Table<T>& table);
 
     std::vector<TensorInfo> tensors() const override;
-    bool read(const std::string& name, bool gradient, void* out) const override;
+    bool read(const std::string& name, bool gradient, void* out) override;
     bool write(const std::string& name, bool gradient, const void* values) override;
     std::string describe() const override;
     size_t nbytes() const override { return arena_.bytes(); }
     Index outputs() const override { return output_.cols; }
+    bool interrupted_update() const override { return interrupted_update_; }
 
     Result train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index batch,
                  double budget_ms, Interrupt& interrupt) override;
@@ -232,11 +243,13 @@ private:
     bool finite_gradients(Result& result) const;
     bool finite_statistics(const Batch& batch, Result& result) const;
     void measure_gradients(double accumulated_scale) noexcept;
-    void update(const Batch& batch) noexcept;
+    void update(const Batch& batch, Interrupt& interrupt) noexcept;
+    void update_chunks(Index rows, Interrupt& interrupt) noexcept;
+    void finish_update() noexcept;
     void update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scratch) noexcept;
     void update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
                      View<const T> gradient) noexcept;
-    void settle_norms(const Batch& batch) noexcept;
+    void settle_norms(const Batch& batch, Interrupt& interrupt) noexcept;
     void constrain() noexcept;
     void keep_gradients() noexcept;
     void forget_gradients() noexcept;
@@ -263,6 +276,9 @@ private:
     std::vector<Watch> watches_;
     std::vector<Bend> bends_;
     std::vector<UpdateChunk> chunks_;
+    std::vector<uint8_t> updated_;                  // chunks of the latest update, each by one thread
+    std::atomic<bool> interrupted_update_ = false;  // some of them are left to do
+    Index interrupted_rows_ = 0;                    // of its batch
     std::vector<const KernelGradient<T>*> measured_;
     std::vector<double> rates_;  // the multipliers of the learning rate that layers use
     std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training

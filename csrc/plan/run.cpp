@@ -6,7 +6,6 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
-#include <type_traits>
 
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
@@ -14,9 +13,6 @@
 
 namespace fusednet {
 namespace {
-
-// A task of so many operations takes long enough (about 10 µs) to read the clock after it.
-constexpr double worth_looking = 1e6;
 
 class Budget {
 public:
@@ -42,10 +38,6 @@ void fetch_rows(const Rows& x, Index features, const int64_t* order, Index begin
         for (Index at = 0; at < bytes; at += line)
             __builtin_prefetch(static_cast<const char*>(x.data) + order[i] * x.row_bytes + at);
 }
-
-// float64 is the truth that others are held against: it keeps its denormals
-template <class T>
-constexpr bool flush = std::is_same_v<T, float>;
 
 }  // namespace
 
@@ -106,16 +98,17 @@ bool Plan<T>::run(const Stages& stages, const Batch& batch, Interrupt& interrupt
     return !interrupt.stopped();
 }
 
-// A fork leaves other threads behind, and with them the lock of a plan that they were using.
+// The state, whole. A fork leaves other threads behind, and with them the lock of a plan that they were using.
 template <class T>
 std::unique_lock<std::mutex> Plan<T>::use() {
-    if (forks_ == fork_generation()) return std::unique_lock(busy_);
-    std::unique_lock lock(busy_, std::try_to_lock);
+    const bool forked = forks_ != fork_generation();
+    std::unique_lock lock = forked ? std::unique_lock(busy_, std::try_to_lock) : std::unique_lock(busy_);
     if (!lock)
         throw std::runtime_error(
             "[Plan] expects a state that is whole, got that of a process forked while another thread trained the "
             "model");
     forks_ = fork_generation();
+    if (interrupted_update_) finish_update();
     return lock;
 }
 
@@ -192,10 +185,11 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result
     if (!run(forward_, batch, interrupt) || !run(loss_, batch, interrupt)) return stop();
     if (!finite_loss(batch, result)) return false;
     if (!run(backward_, batch, interrupt)) return stop();
-    settle_norms(batch);
+    settle_norms(batch, interrupt);
+    if (interrupt.stopped()) return stop();
     if (!finite_gradients(result) || !finite_statistics(batch, result)) return false;
     if (ends_accumulation()) {
-        update(batch);
+        update(batch, interrupt);
         forget_gradients();
     } else {
         keep_gradients();
@@ -336,7 +330,7 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
     run(loss_, batch, never);
     if (!finite_loss(batch, result)) return result;
     run(backward_, batch, never);
-    settle_norms(batch);
+    settle_norms(batch, never);
     finite_gradients(result);
     result.loss = reduced_loss(batch);
     result.samples = rows;
@@ -356,7 +350,8 @@ Result Plan<T>::apply_gradients() {
     measure_gradients(spec_.optimizer.accumulate > 1 && ends ? 1.0 / double(spec_.optimizer.accumulate) : 0.0);
     if (!finite_gradients(result)) return result;
     if (ends) {
-        update(Batch{});
+        Interrupt never;
+        update(Batch{}, never);
         forget_gradients();
     } else {
         keep_gradients();

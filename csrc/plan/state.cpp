@@ -38,7 +38,8 @@ View<T> Plan<T>::find(const std::string& name, bool gradient, const Tensor<T>** 
 }
 
 template <class T>
-bool Plan<T>::read(const std::string& name, bool gradient, void* out) const {
+bool Plan<T>::read(const std::string& name, bool gradient, void* out) {
+    if (interrupted_update_) use();
     const Tensor<T>* tensor = nullptr;
     const View<T> view = find(name, gradient, &tensor);
     if (!view.data) return false;
@@ -49,6 +50,7 @@ bool Plan<T>::read(const std::string& name, bool gradient, void* out) const {
 
 template <class T>
 bool Plan<T>::write(const std::string& name, bool gradient, const void* values) {
+    if (interrupted_update_) use();
     const Tensor<T>* tensor = nullptr;
     const View<T> view = find(name, gradient, &tensor);
     if (!view.data) return false;

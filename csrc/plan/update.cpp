@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <type_traits>
 
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
@@ -19,7 +18,7 @@ void for_tasks(Index tasks, double work, T* scratch, F f) noexcept {
     if (work >= worth_sharing)
         run_tasks(
             tasks, [](void* context, Index i, void* own) { (*static_cast<F*>(context))(i, static_cast<T*>(own)); }, &f,
-            scratch, std::is_same_v<T, float>);
+            scratch, flush<T>);
     else
         for (Index i = 0; i < tasks; ++i) f(i, scratch);
 }
@@ -112,7 +111,7 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
 
 // The norms that steps of their own have measured. Where that cannot be relied on, the gradient itself is looked at.
 template <class T>
-void Plan<T>::settle_norms(const Batch& batch) noexcept {
+void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
     const bool clips = spec_.optimizer.global_clip_norm < OptimizerSpec::none;
     for (const KernelGradient<T>* gradient : measured_) {
         const Tensor<T>& w = *gradient->w;
@@ -126,6 +125,7 @@ void Plan<T>::settle_norms(const Batch& batch) noexcept {
         if (clips ? !holds(sum, size) : !(sum * size < 1e24)) {
             const double work = 2.0 * double(batch.rows) * double(w.rows) * double(w.cols);
             for_tasks(w.panels, work, scratch_, [&](Index panel, T* scratch) {
+                if (interrupt.stopped()) return;
                 double squares = 0;
                 gradient->for_blocks(
                     table_, batch, panel, scratch, [](Index, Index) {},
@@ -133,6 +133,7 @@ void Plan<T>::settle_norms(const Batch& batch) noexcept {
                         squares += table_.squared_norm(rows, w.columns(panel), readonly(g));
                     });
                 w.norms[panel] = squares;
+                if (scratch == scratch_) interrupt.look();
             });
             continue;
         }
@@ -187,7 +188,7 @@ void Plan<T>::update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scra
 }
 
 template <class T>
-void Plan<T>::update(const Batch& batch) noexcept {
+void Plan<T>::update(const Batch& batch, Interrupt& interrupt) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
     double hyper[max_hyper] = {};
     for (size_t i = 1; i < spec.hyper.size(); ++i) hyper[i] = spec.hyper[i];
@@ -198,14 +199,38 @@ void Plan<T>::update(const Batch& batch) noexcept {
         formulas().optimizer_scalars[int(spec.kind)](double(step), hyper, scalars_[i].optimizer);
         scalars_[i].decay = hyper[0] * spec.weight_decay;
     }
+    std::fill(updated_.begin(), updated_.end(), uint8_t{0});
+    update_chunks(batch.rows, interrupt);
+}
+
+// Those that are still to do. Large ones take long: an interrupt leaves them to the next use of the state.
+template <class T>
+void Plan<T>::update_chunks(Index rows, Interrupt& interrupt) noexcept {
+    Batch batch;
+    batch.rows = rows;
     double work = 0;
     for (const UpdateChunk& chunk : chunks_)
         work += chunk.unstored
                     ? 2.0 * double(batch.rows + 8) * double(chunk.tensor->rows) * double(chunk.tensor->panel())
                     : 16.0 * double(chunk.count);
-    for_tasks(Index(chunks_.size()), work, scratch_,
-              [&](Index i, T* scratch) { update_chunk(chunks_[size_t(i)], batch, scratch); });
-    if (constrained_) constrain();
+    const bool looks = work >= worth_looking;
+    for_tasks(Index(chunks_.size()), work, scratch_, [&](Index i, T* scratch) {
+        if (updated_[size_t(i)] || interrupt.stopped()) return;
+        update_chunk(chunks_[size_t(i)], batch, scratch);
+        updated_[size_t(i)] = 1;
+        if (looks && scratch == scratch_) interrupt.look();
+    });
+    interrupted_update_ = !std::all_of(updated_.begin(), updated_.end(), [](uint8_t done) { return done != 0; });
+    interrupted_rows_ = rows;
+    if (constrained_ && !interrupted_update_) constrain();
+}
+
+// The rest of an update that an interrupt cut short. All that it needs is still in the arena.
+template <class T>
+void Plan<T>::finish_update() noexcept {
+    const FlushDenormals guard(flush<T>);
+    Interrupt never;
+    update_chunks(interrupted_rows_, never);
 }
 
 // A vector is one column: its norm is that of all of it.
