@@ -11,8 +11,8 @@ struct PhiloxBlock {
 };
 
 // counter = (c0, c1, stream), key = seed.
-[[gnu::always_inline]] inline PhiloxBlock philox_rounds(uint32_t c0, uint32_t c1, uint64_t stream,
-                                                        uint64_t seed) noexcept {
+[[gnu::always_inline]] constexpr PhiloxBlock philox_rounds(uint32_t c0, uint32_t c1, uint64_t stream,
+                                                           uint64_t seed) noexcept {
     uint32_t c2 = uint32_t(stream), c3 = uint32_t(stream >> 32);
     uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
     for (int round = 0; round < philox_round_count; ++round) {

@@ -30,7 +30,7 @@ template <class T>
 struct View {
     T* data = nullptr;
     Index ld = 0;
-    [[gnu::always_inline]] T* row(Index i) const noexcept { return data + i * ld; }
+    [[gnu::always_inline]] constexpr T* row(Index i) const noexcept { return data + i * ld; }
 };
 
 constexpr int max_params = 4;    // of an activation, loss, metric, constraint or noise
@@ -290,14 +290,14 @@ struct ConstrainArgs {
     Params params;
 };
 
-// l1 * sum |w| + l2 * sum w^2, summed in float64.
+// *value = l1 * sum |w| + l2 * sum w^2, summed in float64.
 template <class T>
 struct PenaltyValue {
     Index rows, cols;
     View<const T> w;
     double l1, l2;
 };
-// g += l1 * sign(w) + 2 * l2 * w; returns the squared norm of the new g, summed in float64.
+// g += l1 * sign(w) + 2 * l2 * w; *norm, if not null, is the squared norm of the new g, summed in float64.
 template <class T>
 struct PenaltyGradient {
     Index rows, cols;
@@ -307,7 +307,7 @@ struct PenaltyGradient {
 };
 
 // Gradient accumulation. sum += g; or, at the end of it, g = (sum + g) * scale, and sum stays until the update has been
-// done. Returns the squared norm of g.
+// done. *norm, if not null, is the squared norm of g.
 template <class T>
 struct AccumulateArgs {
     Index rows, cols;
@@ -368,14 +368,14 @@ struct Table {
     void (*metric[int(Metric::count)])(const MetricArgs<T>&) noexcept;
     void (*optimizer_update[int(Optimizer::count)])(const UpdateArgs<T>&) noexcept;
     void (*constrain[int(Constraint::count)])(const ConstrainArgs<T>&) noexcept;
-    double (*penalty_value)(const PenaltyValue<T>&) noexcept;
-    double (*penalty_gradient)(const PenaltyGradient<T>&) noexcept;
-    double (*accumulate)(const AccumulateArgs<T>&) noexcept;
-    double (*squared_norm)(Index rows, Index cols, View<const T> x) noexcept;  // summed in float64
-    Dot (*dot)(Index rows, Index cols, View<const T> x, View<const T> y) noexcept;
+    void (*penalty_value)(const PenaltyValue<T>&, double* value) noexcept;
+    void (*penalty_gradient)(const PenaltyGradient<T>&, double* norm) noexcept;
+    void (*accumulate)(const AccumulateArgs<T>&, double* norm) noexcept;
+    void (*squared_norm)(Index rows, Index cols, View<const T> x, double* norm) noexcept;  // summed in float64
+    void (*dot)(Index rows, Index cols, View<const T> x, View<const T> y, Dot* sums) noexcept;
     void (*gather[int(Source::count)])(const GatherArgs<T>&) noexcept;
-    Index (*first_nonfinite_row)(Index rows, Index cols, View<const T> x) noexcept;  // `rows` if there is none
-    Product<T> reduced[int(Precision::count)] = {};                                  // see Products
+    void (*first_nonfinite_row)(Index rows, Index cols, View<const T> x, Index* row) noexcept;  // `rows`: there is none
+    Product<T> reduced[int(Precision::count)] = {};                                             // see Products
     const char* base = nullptr;  // the table that all but the products are of, if not this one
 
     Product<T> product(Precision p) const noexcept { return reduced[int(p)] ? reduced[int(p)] : gemm; }

@@ -240,9 +240,9 @@ Index first_nonfinite_row(const py::array& x) {
         {
             const py::gil_scoped_release release;
             if constexpr (sizeof(T) == 8)
-                found = float64_table().first_nonfinite_row(rows, cols, view);
+                float64_table().first_nonfinite_row(rows, cols, view, &found);
             else
-                found = find_table("baseline")->first_nonfinite_row(rows, cols, view);
+                find_table("baseline")->first_nonfinite_row(rows, cols, view, &found);
         }
         return found < rows ? found : Index(-1);
     });

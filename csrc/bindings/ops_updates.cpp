@@ -87,7 +87,12 @@ double squared_norm(const py::array& x, const Isa& isa) {
         const py::gil_scoped_release release;
         return sum_elements(
             rows, cols, 2,
-            [&](const Tile& t) { return table.squared_norm(t.rows, t.cols, part_of(view, t.row, t.col)); }, view);
+            [&](const Tile& t) {
+                double norm = 0;
+                table.squared_norm(t.rows, t.cols, part_of(view, t.row, t.col), &norm);
+                return norm;
+            },
+            view);
     });
 }
 
@@ -114,7 +119,11 @@ double penalty(const py::array& w, double l1, double l2, const Isa& isa) {
         const py::gil_scoped_release release;
         return sum_elements(
             args.rows, args.cols, 4,
-            [&](const Tile& t) { return table.penalty_value({t.rows, t.cols, part_of(args.w, t.row, t.col), l1, l2}); },
+            [&](const Tile& t) {
+                double value = 0;
+                table.penalty_value({t.rows, t.cols, part_of(args.w, t.row, t.col), l1, l2}, &value);
+                return value;
+            },
             args.w);
     });
 }
@@ -131,8 +140,10 @@ double penalty_gradient(const py::array& w, const py::array& g, double l1, doubl
         return sum_elements(
             rows, cols, 8,
             [&](const Tile& t) {
-                return table.penalty_gradient(
-                    {t.rows, t.cols, part_of(args.w, t.row, t.col), part_of(args.g, t.row, t.col), l1, l2});
+                double norm = 0;
+                table.penalty_gradient(
+                    {t.rows, t.cols, part_of(args.w, t.row, t.col), part_of(args.g, t.row, t.col), l1, l2}, &norm);
+                return norm;
             },
             args.w, args.g);
     });
@@ -150,8 +161,10 @@ double accumulate(const py::array& sum, const py::array& g, double scale, const 
         return sum_elements(
             rows, cols, 4,
             [&](const Tile& t) {
-                return table.accumulate(
-                    {t.rows, t.cols, part_of(args.sum, t.row, t.col), part_of(args.g, t.row, t.col), scale});
+                double norm = 0;
+                table.accumulate(
+                    {t.rows, t.cols, part_of(args.sum, t.row, t.col), part_of(args.g, t.row, t.col), scale}, &norm);
+                return norm;
             },
             args.sum, args.g);
     });

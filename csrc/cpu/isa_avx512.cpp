@@ -8,6 +8,8 @@ namespace fusednet::avx512 {
 
 #include "math.h"
 
+#include "wide_halves.h"
+
 #include "wide.h"
 
 #include "kernels.h"

@@ -10,6 +10,8 @@ namespace fusednet::baseline {
 
 #include "math.h"
 
+#include "wide_halves.h"
+
 #include "wide.h"
 
 #include "kernels.h"

@@ -49,7 +49,7 @@ inline void min_max_norm(const ConstrainArgs<T>& a) noexcept {
     });
 }
 
-inline double penalty_value(const PenaltyValue<T>& a) noexcept {
+inline void penalty_value(const PenaltyValue<T>& a, double* value) noexcept {
     Index rows = a.rows, cols = a.cols;
     flatten(rows, cols, a.w);
     Accumulator magnitudes, squares;
@@ -62,10 +62,10 @@ inline double penalty_value(const PenaltyValue<T>& a) noexcept {
         });
     }
     // a sum that no factor asks for may be infinite
-    return (a.l1 != 0 ? a.l1 * magnitudes.total() : 0) + (a.l2 != 0 ? a.l2 * squares.total() : 0);
+    *value = (a.l1 != 0 ? a.l1 * magnitudes.total() : 0) + (a.l2 != 0 ? a.l2 * squares.total() : 0);
 }
 
-inline double penalty_gradient(const PenaltyGradient<T>& a) noexcept {
+inline void penalty_gradient(const PenaltyGradient<T>& a, double* norm) noexcept {
     const V l1(a.l1), twice_l2(2 * a.l2);
     Index rows = a.rows, cols = a.cols;
     flatten(rows, cols, a.w, a.g);
@@ -80,7 +80,7 @@ inline double penalty_gradient(const PenaltyGradient<T>& a) noexcept {
             squares.add_square(keep(sum, part, V(0)));
         });
     }
-    return squares.total();
+    if (norm) *norm = squares.total();
 }
 
 // Adds to the sum, or takes the mean with it.
@@ -107,6 +107,7 @@ FUSEDNET_INLINE double accumulate_pass(const AccumulateArgs<T>& a) {
     return squares.total();
 }
 
-inline double accumulate(const AccumulateArgs<T>& a) noexcept {
-    return a.scale == 0 ? accumulate_pass<false>(a) : accumulate_pass<true>(a);
+inline void accumulate(const AccumulateArgs<T>& a, double* norm) noexcept {
+    const double squares = a.scale == 0 ? accumulate_pass<false>(a) : accumulate_pass<true>(a);
+    if (norm) *norm = squares;
 }

@@ -24,14 +24,17 @@ void gather(const GatherArgs<T>& a) noexcept {
     }
 }
 
-inline Index first_nonfinite_row(Index rows, Index cols, View<const T> x) noexcept {
+inline void first_nonfinite_row(Index rows, Index cols, View<const T> x, Index* found) noexcept {
     for (Index i = 0; i < rows; ++i) {
         const T* row = x.row(i);
         V zero(0);
         for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             zero = fma(load(row + j, part), V(0), zero);  // NaN from inf and NaN
         });
-        if (!(reduce_add(zero) == 0)) return i;
+        if (!(reduce_add(zero) == 0)) {
+            *found = i;
+            return;
+        }
     }
-    return rows;
+    *found = rows;
 }

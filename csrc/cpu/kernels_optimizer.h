@@ -45,7 +45,7 @@ void optimizer_update(const UpdateArgs<T>& a) noexcept {
         update_pass<O, false>(a);
 }
 
-inline double squared_norm(Index rows, Index cols, View<const T> x) noexcept {
+inline void squared_norm(Index rows, Index cols, View<const T> x, double* norm) noexcept {
     Accumulator sum[4];
     for (Index i = 0; i < rows; ++i) {
         const T* row = x.row(i);
@@ -55,10 +55,10 @@ inline double squared_norm(Index rows, Index cols, View<const T> x) noexcept {
         for_vectors(cols - j,
                     [&](Index k, auto part) FUSEDNET_INLINE_LAMBDA { sum[0].add_square(load(row + j + k, part)); });
     }
-    return (sum[0].total() + sum[1].total()) + (sum[2].total() + sum[3].total());
+    *norm = (sum[0].total() + sum[1].total()) + (sum[2].total() + sum[3].total());
 }
 
-inline Dot dot(Index rows, Index cols, View<const T> x, View<const T> y) noexcept {
+inline void dot(Index rows, Index cols, View<const T> x, View<const T> y, Dot* sums) noexcept {
     Accumulator sum, size;
     for (Index i = 0; i < rows; ++i) {
         const T *a = x.row(i), *b = y.row(i);
@@ -68,5 +68,5 @@ inline Dot dot(Index rows, Index cols, View<const T> x, View<const T> y) noexcep
             size.add(abs(product));
         });
     }
-    return {sum.total(), size.total()};
+    *sums = {sum.total(), size.total()};
 }

@@ -34,6 +34,11 @@ namespace amx {
 extern const Products products;
 }
 #endif
+#ifdef FUSEDNET_EMULATED_CUDA
+namespace cuda_emulated {
+extern const Table<float> table;
+}
+#endif
 #ifdef FUSEDNET_EMULATED_AMX
 namespace amx_emulated {
 extern const Products products;
@@ -96,7 +101,7 @@ Table<float> with_products(const Table<float>& base, const char* name, const Pro
 }
 
 struct Tables {
-    IsaTable list[7];
+    IsaTable list[8];
     int count = 0;
     void add(const Table<float>& table, bool supported, bool picked = true,
              bool (*permitted)() noexcept = nullptr) noexcept {
@@ -120,6 +125,9 @@ struct Tables {
             with_products(avx512::table, "amx_emulated_avx512", amx_emulated_avx512::products);
         add(packed, avx512_bf16_supported(), false);
 #endif
+#endif
+#ifdef FUSEDNET_EMULATED_CUDA
+        add(cuda_emulated::table, true, false);
 #endif
     }
 };

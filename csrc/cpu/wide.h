@@ -1,61 +1,5 @@
-// float32 values computed in float64: two vectors of doubles for one of floats. A chain of operations then costs no
-// digits and a result is rounded once. The functions are good to 1e-10 or better: coefficients are minimax fits.
-// vec_<isa>.h gives HalfWide, HalfBits (the same bytes as 64-bit integers), fma, quotient, max, min, wide and narrow.
-
-struct WideMask {
-    HalfBits low, high;
-};
-
-struct Wide {
-    HalfWide low, high;
-    Wide() = default;
-    FUSEDNET_MEMBER Wide(HalfWide l, HalfWide h) : low(l), high(h) {}
-    FUSEDNET_MEMBER explicit Wide(double x) : low(HalfWide{} + x), high(HalfWide{} + x) {}
-};
-
-FUSEDNET_INLINE Wide operator+(Wide a, Wide b) {
-    return {a.low + b.low, a.high + b.high};
-}
-FUSEDNET_INLINE Wide operator-(Wide a, Wide b) {
-    return {a.low - b.low, a.high - b.high};
-}
-FUSEDNET_INLINE Wide operator*(Wide a, Wide b) {
-    return {a.low * b.low, a.high * b.high};
-}
-FUSEDNET_INLINE Wide operator/(Wide a, Wide b) {
-    return {half_quotient(a.low, b.low), half_quotient(a.high, b.high)};
-}
-FUSEDNET_INLINE Wide operator-(Wide a) {
-    return {-a.low, -a.high};
-}
-FUSEDNET_INLINE WideMask operator<(Wide a, Wide b) {
-    return {a.low < b.low, a.high < b.high};
-}
-FUSEDNET_INLINE WideMask operator>(Wide a, Wide b) {
-    return b < a;
-}
-FUSEDNET_INLINE Wide select(WideMask m, Wide if_true, Wide if_false) {
-    return {m.low ? if_true.low : if_false.low, m.high ? if_true.high : if_false.high};
-}
-// The second where either is NaN.
-FUSEDNET_INLINE Wide max(Wide a, Wide b) {
-    return {half_max(a.low, b.low), half_max(a.high, b.high)};
-}
-FUSEDNET_INLINE Wide min(Wide a, Wide b) {
-    return {half_min(a.low, b.low), half_min(a.high, b.high)};
-}
-FUSEDNET_INLINE Wide abs(Wide x) {
-    return {(HalfWide)((HalfBits)x.low & INT64_MAX), (HalfWide)((HalfBits)x.high & INT64_MAX)};
-}
-FUSEDNET_INLINE Wide fma(Wide a, Wide b, Wide c) {
-    return {half_fma(a.low, b.low, c.low), half_fma(a.high, b.high, c.high)};
-}
-FUSEDNET_INLINE Wide wide(V x) {
-    return {wide_low(x), wide_high(x)};
-}
-FUSEDNET_INLINE V narrow(Wide x) {
-    return narrow(x.low, x.high);
-}
+// Functions of float32 values in float64 (Wide): a chain of operations then costs no digits and a result is rounded
+// once. They are good to 1e-10 or better: coefficients are minimax fits.
 
 // exp(x) = power (1 + rest), for x <= 0; below -200, where no float is left, that of -200. Above 0 the result means
 // nothing.
@@ -74,9 +18,7 @@ FUSEDNET_INLINE WideExp reduce_exp(Wide x) {
     q = fma(q, r, Wide(0.04166666678698556));
     q = fma(q, r, Wide(0.16666666666662555));
     q = fma(q, r, Wide(0.4999999999995475));
-    // the last bits of t are n: moved up, they are the exponent
-    const Wide power((HalfWide)(((HalfBits)t.low + 1023) << 52), (HalfWide)(((HalfBits)t.high + 1023) << 52));
-    return {power, fma(r * r, q, r)};
+    return {power_of_bits(t), fma(r * r, q, r)};
 }
 
 FUSEDNET_INLINE Wide vexp(Wide x) {

@@ -11,9 +11,9 @@ struct Linear {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = false;
-    explicit Linear(const Params&) {}
-    V value(V x) const { return x; }
-    V derivative(V) const { return V(1); }
+    constexpr explicit Linear(const Params&) {}
+    constexpr V value(V x) const { return x; }
+    constexpr V derivative(V) const { return V(1); }
 };
 
 template <class V>
@@ -21,9 +21,9 @@ struct Sigmoid {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Sigmoid(const Params&) {}
-    V value(V x) const { return vsigmoid(x); }
-    V derivative(V y) const {
+    constexpr explicit Sigmoid(const Params&) {}
+    constexpr V value(V x) const { return vsigmoid(x); }
+    constexpr V derivative(V y) const {
         const V rest = V(1) - y, lost = (V(1) - rest) - y;  // 1 - y = rest + lost
         return fma(y, rest, y * lost);
     }
@@ -34,9 +34,9 @@ struct Tanh {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Tanh(const Params&) {}
-    V value(V x) const { return vtanh(x); }
-    V derivative(V y) const {
+    constexpr explicit Tanh(const Params&) {}
+    constexpr V value(V x) const { return vtanh(x); }
+    constexpr V derivative(V y) const {
         // (1 - |y|) (1 + |y|), each factor with what its rounding has lost: 1 - y * y has no digits left near |y| = 1
         const V size = abs(y), below = V(1) - size, above = V(1) + size;
         const V lost_below = (V(1) - below) - size, lost_above = size - (above - V(1));
@@ -49,9 +49,9 @@ struct Relu {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Relu(const Params&) {}
-    V value(V x) const { return max(V(0), x); }  // this order passes NaN on
-    V derivative(V y) const { return select(y > V(0), V(1), V(0)); }
+    constexpr explicit Relu(const Params&) {}
+    constexpr V value(V x) const { return max(V(0), x); }  // this order passes NaN on
+    constexpr V derivative(V y) const { return select(y > V(0), V(1), V(0)); }
 };
 
 // negative_slope > 0, so that the sign of y is the sign of x.
@@ -61,14 +61,14 @@ struct LeakyRelu {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     V slope;
-    explicit LeakyRelu(const Params& params) : slope(params.p[0]) {}
-    V value(V x) const { return select(x > V(0), x, slope * x); }
-    V derivative(V y) const { return select(y > V(0), V(1), slope); }
+    constexpr explicit LeakyRelu(const Params& params) : slope(params.p[0]) {}
+    constexpr V value(V x) const { return select(x > V(0), x, slope * x); }
+    constexpr V derivative(V y) const { return select(y > V(0), V(1), slope); }
 };
 
 // y + alpha where y may cancel nearly all of it: the second term is what float32 cannot hold of alpha.
 template <class V>
-V add_alpha(V y, double alpha) {
+constexpr V add_alpha(V y, double alpha) {
     const double high = static_cast<double>(static_cast<float>(alpha));
     return (y + V(high)) + V(alpha - high);
 }
@@ -80,9 +80,9 @@ struct Elu {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     double alpha;
-    explicit Elu(const Params& params) : alpha(params.p[0]) {}
-    V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1_below(x)); }
-    V derivative(V y) const { return select(y > V(0), V(1), add_alpha(y, alpha)); }
+    constexpr explicit Elu(const Params& params) : alpha(params.p[0]) {}
+    constexpr V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1_below(x)); }
+    constexpr V derivative(V y) const { return select(y > V(0), V(1), add_alpha(y, alpha)); }
 };
 
 // Klambauer et al. 2017, eq. 2, with alpha and scale of eq. 14.
@@ -94,12 +94,12 @@ struct Selu {
     static constexpr double scale = 1.0507009873554804934193349852946;
     static constexpr double scale_alpha = scale * 1.6732632423543772848170429916717;
     using W = decltype(wide(V(0)));
-    explicit Selu(const Params&) {}
-    V value(V x) const {
+    constexpr explicit Selu(const Params&) {}
+    constexpr V value(V x) const {
         const W w = wide(x);  // a scale rounded to V would cost half an ULP
         return narrow(select(w > W(0), W(scale) * w, W(scale_alpha) * vexpm1(w)));
     }
-    V derivative(V y) const { return select(y > V(0), V(scale), add_alpha(y, scale_alpha)); }
+    constexpr V derivative(V y) const { return select(y > V(0), V(scale), add_alpha(y, scale_alpha)); }
 };
 
 // He et al. 2015, eq. 1. The slope may be negative: the sign of y is then not that of x.
@@ -108,10 +108,10 @@ struct Prelu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::learned;
     static constexpr bool reads_saved = true;
-    explicit Prelu(const Params&) {}
-    V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
-    V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
-    V slope_gradient(V x) const { return min(V(0), x); }
+    constexpr explicit Prelu(const Params&) {}
+    constexpr V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
+    constexpr V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
+    constexpr V slope_gradient(V x) const { return min(V(0), x); }
 };
 
 // Xu et al. 2015, eq. 4, with the slope as a factor. The parameters are the bounds of the draw.
@@ -120,9 +120,9 @@ struct Rrelu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::random;
     static constexpr bool reads_saved = true;
-    explicit Rrelu(const Params&) {}
-    V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
-    V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
+    constexpr explicit Rrelu(const Params&) {}
+    constexpr V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
+    constexpr V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
 };
 
 // Beyond these bounds every gate is open or shut to the last digit, and an infinite x meets no zero.
@@ -168,12 +168,12 @@ struct Gelu {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     using W = decltype(wide(V(0)));
-    explicit Gelu(const Params&) {}
-    V value(V x) const {
+    constexpr explicit Gelu(const Params&) {}
+    constexpr V value(V x) const {
         const W w = wide(x), tail = vnormal(w).tail;
         return narrow(max(W(-40), w) * select(w < W(0), tail, W(1) - tail));
     }
-    V derivative(V x) const {
+    constexpr V derivative(V x) const {
         constexpr Root root{-0.7517915246935645,
                             1.4956759177009883e-17,
                             {0.4314939923140469, 0.388284982990552, -0.018199676398671087, -0.1140082332972217,
@@ -193,12 +193,12 @@ struct GeluTanh {
     static constexpr bool reads_saved = true;
     static constexpr double linear = 1.5957691216057307117597842397375, cubic = linear * 0.044715;
     using W = decltype(wide(V(0)));
-    explicit GeluTanh(const Params&) {}
-    V value(V x) const {
+    constexpr explicit GeluTanh(const Params&) {}
+    constexpr V value(V x) const {
         const W w = max(W(-23), wide(x));
         return narrow(gated(w, w * fma(w * w, W(cubic), W(linear))));
     }
-    V derivative(V x) const {
+    constexpr V derivative(V x) const {
         constexpr Root root{-0.7524614220710163,
                             3.635560509207687e-17,
                             {0.4304000910248585, 0.38751844613578895, -0.01578285352184803, -0.11394448308095899,
@@ -216,9 +216,9 @@ struct Silu {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     using W = decltype(wide(V(0)));
-    explicit Silu(const Params&) {}
-    V value(V x) const { return vgated(x, x); }
-    V derivative(V x) const {
+    constexpr explicit Silu(const Params&) {}
+    constexpr V value(V x) const { return vgated(x, x); }
+    constexpr V derivative(V x) const {
         constexpr Root root{
             -1.2784645427610737,
             -1.0946994183093437e-16,
@@ -239,18 +239,18 @@ struct Mish {
     struct Ratio {
         W e, a, b;
     };
-    static Ratio ratio(W w) {
+    constexpr static Ratio ratio(W w) {
         const W e = vexp(-abs(w)), square = e * e, twice = e + e;
         const W shut = square + twice, open = W(1) + twice;
         return {e, select(w < W(0), shut, open), select(w < W(0), shut + W(2), fma(W(2), square, open))};
     }
-    explicit Mish(const Params&) {}
-    V value(V x) const {
+    constexpr explicit Mish(const Params&) {}
+    constexpr V value(V x) const {
         const W w = max(W(-800), wide(x));
         const auto [e, a, b] = ratio(w);
         return narrow(w * a / b);
     }
-    V derivative(V x) const {
+    constexpr V derivative(V x) const {
         constexpr Root root{
             -1.1924312145154952,
             -4.8484829848031044e-17,
@@ -270,12 +270,12 @@ struct Softplus {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     using W = decltype(wide(V(0)));
-    explicit Softplus(const Params&) {}
-    V value(V x) const {
+    constexpr explicit Softplus(const Params&) {}
+    constexpr V value(V x) const {
         const W w = wide(x);
         return narrow(max(W(0), w) + vlog1pexp(-abs(w)));
     }
-    V derivative(V y) const { return -vexpm1(-y); }
+    constexpr V derivative(V y) const { return -vexpm1(-y); }
 };
 
 // Bergstra et al. 2009: x / (1 + |x|).
@@ -285,12 +285,12 @@ struct Softsign {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
     using W = decltype(wide(V(0)));
-    explicit Softsign(const Params&) {}
-    V value(V x) const {
+    constexpr explicit Softsign(const Params&) {}
+    constexpr V value(V x) const {
         const W w = bounded(wide(x), 1e300);
         return narrow(w / (W(1) + abs(w)));
     }
-    V derivative(V x) const {
+    constexpr V derivative(V x) const {
         const W d = W(1) + abs(wide(x));
         return narrow(W(1) / (d * d));
     }
@@ -302,9 +302,9 @@ struct Relu6 {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Relu6(const Params&) {}
-    V value(V x) const { return min(V(6), max(V(0), x)); }
-    V derivative(V y) const { return select(y > V(0), select(y < V(6), V(1), V(0)), V(0)); }
+    constexpr explicit Relu6(const Params&) {}
+    constexpr V value(V x) const { return min(V(6), max(V(0), x)); }
+    constexpr V derivative(V y) const { return select(y > V(0), select(y < V(6), V(1), V(0)), V(0)); }
 };
 
 // Howard et al. 2019, section 5.2: relu6(x + 3) / 6.
@@ -313,9 +313,9 @@ struct HardSigmoid {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit HardSigmoid(const Params&) {}
-    V value(V x) const { return min(V(6), max(V(0), x + V(3))) / V(6); }
-    V derivative(V x) const { return select(abs(x) < V(3), V(1.0 / 6), V(0)); }
+    constexpr explicit HardSigmoid(const Params&) {}
+    constexpr V value(V x) const { return min(V(6), max(V(0), x + V(3))) / V(6); }
+    constexpr V derivative(V x) const { return select(abs(x) < V(3), V(1.0 / 6), V(0)); }
 };
 
 // The same source: x relu6(x + 3) / 6.
@@ -324,15 +324,15 @@ struct HardSilu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit HardSilu(const Params&) {}
-    V value(V x) const {
+    constexpr explicit HardSilu(const Params&) {}
+    constexpr V value(V x) const {
         constexpr double sixth = 1.0 / 6, high = static_cast<double>(static_cast<float>(sixth));
         const V w = max(V(-3), x), gate = w + V(3), product = w * gate;
         const V lost = w * (w - (gate - V(3))) - residual(product, w, gate);  // by both roundings
         const V y = fma(product, V(high), fma(product, V(sixth - high), lost * V(high)));
         return select(x < V(3), copysign(y, x), x);
     }
-    V derivative(V x) const { return select(x < V(3), select(x > V(-3), (x + V(1.5)) / V(3), V(0)), V(1)); }
+    constexpr V derivative(V x) const { return select(x < V(3), select(x > V(-3), (x + V(1.5)) / V(3), V(0)), V(1)); }
 };
 
 template <class V>
@@ -340,9 +340,9 @@ struct Exponential {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
-    explicit Exponential(const Params&) {}
-    V value(V x) const { return vexp(x); }
-    V derivative(V y) const { return y; }
+    constexpr explicit Exponential(const Params&) {}
+    constexpr V value(V x) const { return vexp(x); }
+    constexpr V derivative(V y) const { return y; }
 };
 
 template <class V>
@@ -351,10 +351,10 @@ struct Rescaling {
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = false;
     double scale, offset;
-    explicit Rescaling(const Params& params) : scale(params.p[0]), offset(params.p[1]) {}
-    V value(V x) const {
+    constexpr explicit Rescaling(const Params& params) : scale(params.p[0]), offset(params.p[1]) {}
+    constexpr V value(V x) const {
         using W = decltype(wide(x));
         return narrow(wide(x) * W(scale) + W(offset));  // not fma: at its root the tables would differ
     }
-    V derivative(V) const { return V(scale); }
+    constexpr V derivative(V) const { return V(scale); }
 };

@@ -6,7 +6,7 @@ struct NormalPair {
 };
 
 // log of a positive, normal x; log(m) = 2 atanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt(2)), by its series.
-inline float series_log(float x) {
+FUSEDNET_INLINE float series_log(float x) {
     const int32_t bits = __builtin_bit_cast(int32_t, x);
     const int32_t exponent = (bits - 0x3f3504f3) >> 23;
     const float m = __builtin_bit_cast(float, bits - exponent * (1 << 23));
@@ -17,7 +17,7 @@ inline float series_log(float x) {
 
 // radius = sqrt(-2 log(1 - u)), angle = 2 pi v, with u and v the upper 24 bits of the words. The angle is taken from
 // the nearest quarter of the circle, |t| <= pi / 4.
-inline NormalPair normal_pair(uint32_t u, uint32_t v) {
+FUSEDNET_INLINE NormalPair normal_pair(uint32_t u, uint32_t v) {
     const float radius = __builtin_sqrtf(-2.0f * series_log(float((1 << 24) - int32_t(u >> 8)) * 0x1p-24f));
     const int32_t turn = int32_t(v >> 8), quarter = (turn + (1 << 21)) >> 22;
     const float t = float(turn - quarter * (1 << 22)) * (1.57079633f * 0x1p-22f), z = t * t;

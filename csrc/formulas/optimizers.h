@@ -4,7 +4,7 @@
 
 // 1, -1, or x itself at 0 and NaN.
 template <class V>
-V signum(V x) {
+constexpr V signum(V x) {
     return select(x > V(0), V(1), select(x < V(0), V(-1), x));
 }
 
@@ -12,9 +12,9 @@ template <class V>
 struct Sgd {
     static constexpr int slots = 0;
     V rate;
-    explicit Sgd(const double* s) : rate(s[0]) {}
-    void update(V& w, V g, V*) const { w = w - rate * g; }
-    static void scalars(double, const double* hyper, double* s) { s[0] = hyper[0]; }
+    constexpr explicit Sgd(const double* s) : rate(s[0]) {}
+    constexpr void update(V& w, V g, V*) const { w = w - rate * g; }
+    constexpr static void scalars(double, const double* hyper, double* s) { s[0] = hyper[0]; }
 };
 
 // m = mu m - lr g; w += m
@@ -22,12 +22,12 @@ template <class V>
 struct SgdMomentum {
     static constexpr int slots = 1;
     V rate, mu;
-    explicit SgdMomentum(const double* s) : rate(s[0]), mu(s[1]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit SgdMomentum(const double* s) : rate(s[0]), mu(s[1]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = mu * slot[0] - rate * g;
         w = w + slot[0];
     }
-    static void scalars(double, const double* hyper, double* s) {
+    constexpr static void scalars(double, const double* hyper, double* s) {
         s[0] = hyper[0];
         s[1] = hyper[1];
     }
@@ -38,13 +38,13 @@ template <class V>
 struct SgdNesterov {
     static constexpr int slots = 1;
     V rate, mu;
-    explicit SgdNesterov(const double* s) : rate(s[0]), mu(s[1]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit SgdNesterov(const double* s) : rate(s[0]), mu(s[1]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         const V step = rate * g;
         slot[0] = mu * slot[0] - step;
         w = w + (mu * slot[0] - step);
     }
-    static void scalars(double t, const double* hyper, double* s) { SgdMomentum<V>::scalars(t, hyper, s); }
+    constexpr static void scalars(double t, const double* hyper, double* s) { SgdMomentum<V>::scalars(t, hyper, s); }
 };
 
 // a = a + g^2; w -= lr g / sqrt(a + epsilon). a starts at hyper[1].
@@ -52,12 +52,12 @@ template <class V>
 struct Adagrad {
     static constexpr int slots = 1;
     V rate, epsilon;
-    explicit Adagrad(const double* s) : rate(s[0]), epsilon(s[1]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit Adagrad(const double* s) : rate(s[0]), epsilon(s[1]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = slot[0] + g * g;
         w = w - quick_divide(rate * g, quick_sqrt(slot[0] + epsilon));
     }
-    static void scalars(double, const double* hyper, double* s) {
+    constexpr static void scalars(double, const double* hyper, double* s) {
         s[0] = hyper[0];
         s[1] = hyper[2];
     }
@@ -68,13 +68,13 @@ template <class V>
 struct RmsProp {
     static constexpr int slots = 1;
     V rate, rho, one_minus_rho, epsilon;
-    explicit RmsProp(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
-    V step(V g, V& v) const {
+    constexpr explicit RmsProp(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
+    constexpr V step(V g, V& v) const {
         v = rho * v + one_minus_rho * (g * g);
         return quick_divide(rate * g, quick_sqrt(v + epsilon));
     }
-    void update(V& w, V g, V* slot) const { w = w - step(g, slot[0]); }
-    static void scalars(double, const double* hyper, double* s) {
+    constexpr void update(V& w, V g, V* slot) const { w = w - step(g, slot[0]); }
+    constexpr static void scalars(double, const double* hyper, double* s) {
         s[0] = hyper[0];
         s[1] = hyper[1];
         s[2] = 1 - hyper[1];
@@ -88,12 +88,12 @@ struct RmsPropMomentum {
     static constexpr int slots = 2;
     RmsProp<V> rmsprop;
     V mu;
-    explicit RmsPropMomentum(const double* s) : rmsprop(s), mu(s[4]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit RmsPropMomentum(const double* s) : rmsprop(s), mu(s[4]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[1] = mu * slot[1] + rmsprop.step(g, slot[0]);
         w = w - slot[1];
     }
-    static void scalars(double t, const double* hyper, double* s) {
+    constexpr static void scalars(double t, const double* hyper, double* s) {
         RmsProp<V>::scalars(t, hyper, s);
         s[4] = hyper[3];
     }
@@ -105,14 +105,14 @@ template <class V>
 struct RmsPropCentered {
     static constexpr int slots = 2;
     RmsProp<V> rmsprop;
-    explicit RmsPropCentered(const double* s) : rmsprop(s) {}
-    V step(V g, V& v, V& a) const {
+    constexpr explicit RmsPropCentered(const double* s) : rmsprop(s) {}
+    constexpr V step(V g, V& v, V& a) const {
         v = rmsprop.rho * v + rmsprop.one_minus_rho * (g * g);
         a = rmsprop.rho * a + rmsprop.one_minus_rho * g;
         return quick_divide(rmsprop.rate * g, quick_sqrt(max(V(0), v - a * a) + rmsprop.epsilon));
     }
-    void update(V& w, V g, V* slot) const { w = w - step(g, slot[0], slot[1]); }
-    static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
+    constexpr void update(V& w, V g, V* slot) const { w = w - step(g, slot[0], slot[1]); }
+    constexpr static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
 };
 
 template <class V>
@@ -120,12 +120,14 @@ struct RmsPropCenteredMomentum {
     static constexpr int slots = 3;
     RmsPropCentered<V> centered;
     V mu;
-    explicit RmsPropCenteredMomentum(const double* s) : centered(s), mu(s[4]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit RmsPropCenteredMomentum(const double* s) : centered(s), mu(s[4]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[2] = mu * slot[2] + centered.step(g, slot[0], slot[1]);
         w = w - slot[2];
     }
-    static void scalars(double t, const double* hyper, double* s) { RmsPropMomentum<V>::scalars(t, hyper, s); }
+    constexpr static void scalars(double t, const double* hyper, double* s) {
+        RmsPropMomentum<V>::scalars(t, hyper, s);
+    }
 };
 
 // a = rho a + (1 - rho) g^2; step = g sqrt(d + epsilon) / sqrt(a + epsilon); d = rho d + (1 - rho) step^2;
@@ -134,14 +136,14 @@ template <class V>
 struct Adadelta {
     static constexpr int slots = 2;
     V rate, rho, one_minus_rho, epsilon;
-    explicit Adadelta(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit Adadelta(const double* s) : rate(s[0]), rho(s[1]), one_minus_rho(s[2]), epsilon(s[3]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = rho * slot[0] + one_minus_rho * (g * g);
         const V step = quick_divide(quick_sqrt(slot[1] + epsilon) * g, quick_sqrt(slot[0] + epsilon));
         slot[1] = rho * slot[1] + one_minus_rho * (step * step);
         w = w - rate * step;
     }
-    static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
+    constexpr static void scalars(double t, const double* hyper, double* s) { RmsProp<V>::scalars(t, hyper, s); }
 };
 
 // Kingma & Ba 2015, end of section 2: the bias corrections are in alpha, epsilon is added to the uncorrected root.
@@ -149,13 +151,14 @@ template <class V>
 struct Adam {
     static constexpr int slots = 2;
     V alpha, one_minus_beta_1, one_minus_beta_2, epsilon;
-    explicit Adam(const double* s) : alpha(s[0]), one_minus_beta_1(s[1]), one_minus_beta_2(s[2]), epsilon(s[3]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit Adam(const double* s)
+        : alpha(s[0]), one_minus_beta_1(s[1]), one_minus_beta_2(s[2]), epsilon(s[3]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = fma(g - slot[0], one_minus_beta_1, slot[0]);
         slot[1] = fma(g * g - slot[1], one_minus_beta_2, slot[1]);
         w = fma(-alpha, quick_divide(slot[0], quick_sqrt(slot[1]) + epsilon), w);
     }
-    static void scalars(double t, const double* hyper, double* s) {
+    constexpr static void scalars(double t, const double* hyper, double* s) {
         s[0] = hyper[0] * __builtin_sqrt(1 - __builtin_pow(hyper[2], t)) / (1 - __builtin_pow(hyper[1], t));
         s[1] = 1 - hyper[1];
         s[2] = 1 - hyper[2];
@@ -168,14 +171,14 @@ template <class V>
 struct AmsGrad {
     static constexpr int slots = 3;
     Adam<V> adam;
-    explicit AmsGrad(const double* s) : adam(s) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit AmsGrad(const double* s) : adam(s) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = fma(g - slot[0], adam.one_minus_beta_1, slot[0]);
         slot[1] = fma(g * g - slot[1], adam.one_minus_beta_2, slot[1]);
         slot[2] = max(slot[2], slot[1]);
         w = fma(-adam.alpha, quick_divide(slot[0], quick_sqrt(slot[2]) + adam.epsilon), w);
     }
-    static void scalars(double t, const double* hyper, double* s) { Adam<V>::scalars(t, hyper, s); }
+    constexpr static void scalars(double t, const double* hyper, double* s) { Adam<V>::scalars(t, hyper, s); }
 };
 
 // Dozat 2016, algorithm 2. With u_t = beta_1 (1 - 0.96^t / 2) and U_t = u_1 ... u_t,
@@ -185,14 +188,14 @@ template <class V>
 struct Nadam {
     static constexpr int slots = 2;
     V of_momentum, of_gradient, one_minus_beta_1, one_minus_beta_2, epsilon;
-    explicit Nadam(const double* s)
+    constexpr explicit Nadam(const double* s)
         : of_momentum(s[0]), of_gradient(s[1]), one_minus_beta_1(s[2]), one_minus_beta_2(s[3]), epsilon(s[4]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = fma(g - slot[0], one_minus_beta_1, slot[0]);
         slot[1] = fma(g * g - slot[1], one_minus_beta_2, slot[1]);
         w = w - quick_divide(of_momentum * slot[0] + of_gradient * g, quick_sqrt(slot[1]) + epsilon);
     }
-    static void scalars(double t, const double* hyper, double* s) {
+    constexpr static void scalars(double t, const double* hyper, double* s) {
         const double correction = __builtin_sqrt(1 - __builtin_pow(hyper[2], t));
         const double now = hyper[1] * (1 - 0.5 * __builtin_pow(0.96, t));
         const double next = hyper[1] * (1 - 0.5 * __builtin_pow(0.96, t + 1));
@@ -211,13 +214,13 @@ template <class V>
 struct Adamax {
     static constexpr int slots = 2;
     V alpha, one_minus_beta_1, beta_2, epsilon;
-    explicit Adamax(const double* s) : alpha(s[0]), one_minus_beta_1(s[1]), beta_2(s[2]), epsilon(s[3]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr explicit Adamax(const double* s) : alpha(s[0]), one_minus_beta_1(s[1]), beta_2(s[2]), epsilon(s[3]) {}
+    constexpr void update(V& w, V g, V* slot) const {
         slot[0] = fma(g - slot[0], one_minus_beta_1, slot[0]);
         slot[1] = max(beta_2 * slot[1], abs(g));
         w = w - quick_divide(alpha * slot[0], slot[1] + epsilon);
     }
-    static void scalars(double t, const double* hyper, double* s) {
+    constexpr static void scalars(double t, const double* hyper, double* s) {
         s[0] = hyper[0] / (1 - __builtin_pow(hyper[1], t));
         s[1] = 1 - hyper[1];
         s[2] = hyper[2];
@@ -230,13 +233,13 @@ template <class V>
 struct Lion {
     static constexpr int slots = 1;
     V rate, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2;
-    explicit Lion(const double* s)
+    constexpr explicit Lion(const double* s)
         : rate(s[0]), beta_1(s[1]), one_minus_beta_1(s[2]), beta_2(s[3]), one_minus_beta_2(s[4]) {}
-    void update(V& w, V g, V* slot) const {
+    constexpr void update(V& w, V g, V* slot) const {
         w = w - rate * signum(beta_1 * slot[0] + one_minus_beta_1 * g);
         slot[0] = beta_2 * slot[0] + one_minus_beta_2 * g;
     }
-    static void scalars(double, const double* hyper, double* s) {
+    constexpr static void scalars(double, const double* hyper, double* s) {
         s[0] = hyper[0];
         s[1] = hyper[1];
         s[2] = 1 - hyper[1];

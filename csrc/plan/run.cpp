@@ -157,9 +157,11 @@ void Plan<T>::count(Index rows, Result& result) const {
 
 template <class T>
 std::string Plan<T>::first_nonfinite(const Batch& batch) const {
-    for (const Watch& watch : watches_)
-        if (table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data)) < batch.rows)
-            return watch.layer;
+    for (const Watch& watch : watches_) {
+        Index row = 0;
+        table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), &row);
+        if (row < batch.rows) return watch.layer;
+    }
     for (const auto& t : tensors_)
         for (Index i = 0; t->penalties && i < t->panels; ++i)
             if (!std::isfinite(t->penalties[i])) return t->name;
@@ -308,7 +310,9 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
             norm->moving_mean->value.data[c] = T(mean[size_t(c)]);
             norm->moving_variance->value.data[c] = T(squares[size_t(c)] / double(end - begin));
         }
-        if (table_.first_nonfinite_row(1, cols, readonly(norm->moving_variance->value)) == 0) {
+        Index bad = 1;
+        table_.first_nonfinite_row(1, cols, readonly(norm->moving_variance->value), &bad);
+        if (bad == 0) {
             result.status = Status::statistics;
             result.bad = norm->moving_variance->layer;
             result.value = std::numeric_limits<double>::infinity();

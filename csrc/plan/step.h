@@ -153,11 +153,11 @@ void finish_gradient(const Table<T>& k, const Tensor<T>& t, const Batch& b, Inde
     const Index c = task * t.panel(), cols = t.columns(task);
     const View<T> g = at_column(t.gradient, c);
     if (t.penalties)
-        t.norms[task] = k.penalty_gradient({t.rows, cols, readonly(at_column(t.value, c)), g, t.rules.l1, t.rules.l2});
+        k.penalty_gradient({t.rows, cols, readonly(at_column(t.value, c)), g, t.rules.l1, t.rules.l2}, t.norms + task);
     if (b.accumulated_scale > 0.0)
-        t.norms[task] = k.accumulate({t.rows, cols, at_column(t.accumulator, c), g, b.accumulated_scale});
+        k.accumulate({t.rows, cols, at_column(t.accumulator, c), g, b.accumulated_scale}, t.norms + task);
     else if (!t.penalties)
-        t.norms[task] = k.squared_norm(t.rows, cols, readonly(g));
+        k.squared_norm(t.rows, cols, readonly(g), t.norms + task);
 }
 
 // Where the negative slope of an activation comes from (PReLU, RReLU); nothing for other activations.

@@ -82,7 +82,9 @@ struct GramNorm final : Step<T> {
         const Index first = task * wide, count = b.rows - first < wide ? b.rows - first : wide;
         const View<T> of_x{scratch + gemm_scratch, wide}, of_dz{of_x.data + tall * wide, wide};
         Dot total{0, 0};
-        const auto add = [&](double weight, Dot d) {
+        const auto add = [&](double weight, Index m, Index n, View<const T> x, View<const T> dz) {
+            Dot d;
+            this->k.dot(m, n, x, dz, &d);
             total.sum += weight * d.sum;
             total.size += weight * d.size;
         };
@@ -92,12 +94,12 @@ struct GramNorm final : Step<T> {
             product(gradient->dz, gradient->w->cols, row, rows, first, count, of_dz, scratch);
             // above the diagonal block every pair stands for two
             const Index above = first > row ? (first - row < rows ? first - row : rows) : 0;
-            add(2.0, this->k.dot(above, count, readonly(of_x), readonly(of_dz)));
+            add(2.0, above, count, readonly(of_x), readonly(of_dz));
             for (Index i = above; i < rows; ++i) {
                 const Index j = row + i - first;  // on the diagonal
                 const View<const T> x{of_x.row(i) + j, wide}, dz{of_dz.row(i) + j, wide};
-                add(1.0, this->k.dot(1, 1, x, dz));
-                add(2.0, this->k.dot(1, count - j - 1, at_column(x, 1), at_column(dz, 1)));
+                add(1.0, 1, 1, x, dz);
+                add(2.0, 1, count - j - 1, at_column(x, 1), at_column(dz, 1));
             }
         }
         gradient->sums[task] = total.sum;
@@ -141,10 +143,10 @@ struct GradientBound final : Step<T> {
     double work(Index n) const noexcept override { return 2.0 * double(n) * double(this->cols); }
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        gradient->sums[task] = this->k.squared_norm(
-            part.rows, gradient->w->rows, readonly(View<T>{gradient->x.data.row(part.row), gradient->x.data.ld}));
-        gradient->sizes[task] = this->k.squared_norm(part.rows, gradient->w->cols,
-                                                     readonly(View<T>{gradient->dz.row(part.row), gradient->dz.ld}));
+        const View<T> x{gradient->x.data.row(part.row), gradient->x.data.ld};
+        const View<T> dz{gradient->dz.row(part.row), gradient->dz.ld};
+        this->k.squared_norm(part.rows, gradient->w->rows, readonly(x), gradient->sums + task);
+        this->k.squared_norm(part.rows, gradient->w->cols, readonly(dz), gradient->sizes + task);
     }
 };
 

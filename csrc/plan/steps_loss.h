@@ -98,9 +98,10 @@ struct PenaltyStep final : Step<T> {
         : Step<T>(table, std::move(label), Split::columns, tensor->cols, false), tensor(tensor) {}
     double work(Index) const noexcept override { return 4.0 * double(tensor->rows) * double(tensor->cols); }
     void run(const Batch&, Index task, T*) const noexcept override {
-        tensor->penalties[task] = this->k.penalty_value({tensor->rows, tensor->columns(task),
-                                                         readonly(at_column(tensor->value, this->first_column(task))),
-                                                         tensor->rules.l1, tensor->rules.l2});
+        this->k.penalty_value(
+            {tensor->rows, tensor->columns(task), readonly(at_column(tensor->value, this->first_column(task))),
+             tensor->rules.l1, tensor->rules.l2},
+            tensor->penalties + task);
     }
 };
 
@@ -119,8 +120,9 @@ struct ActivityPenaltyStep final : Step<T> {
         : Step<T>(table, std::move(label), Split::rows, penalty->y.cols, false), penalty(penalty) {}
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        penalty->values[task] = this->k.penalty_value({part.rows, part.cols, readonly(at(penalty->y.data, part)),
-                                                       penalty->l1 / double(b.rows), penalty->l2 / double(b.rows)});
+        this->k.penalty_value({part.rows, part.cols, readonly(at(penalty->y.data, part)), penalty->l1 / double(b.rows),
+                               penalty->l2 / double(b.rows)},
+                              penalty->values + task);
     }
 };
 
@@ -131,9 +133,10 @@ struct ActivityGradientStep final : Step<T> {
         : Step<T>(table, std::move(label), Split::columns, penalty->y.cols, true), penalty(penalty) {}
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        this->k.penalty_gradient({part.rows, part.cols, readonly(at(penalty->y.data, part)),
-                                  at(penalty->y.gradient, part), penalty->l1 / double(b.rows),
-                                  penalty->l2 / double(b.rows)});
+        this->k.penalty_gradient(
+            {part.rows, part.cols, readonly(at(penalty->y.data, part)), at(penalty->y.gradient, part),
+             penalty->l1 / double(b.rows), penalty->l2 / double(b.rows)},
+            nullptr);
     }
 };
 

@@ -46,9 +46,9 @@ void Plan<T>::measure_gradients(double accumulated_scale) noexcept {
             const Index c = i * t->panel(), cols = t->columns(i);
             const View<T> g = at_column(t->gradient, c);
             if (accumulated_scale > 0.0)
-                t->norms[i] = table_.accumulate({t->rows, cols, at_column(t->accumulator, c), g, accumulated_scale});
+                table_.accumulate({t->rows, cols, at_column(t->accumulator, c), g, accumulated_scale}, t->norms + i);
             else
-                t->norms[i] = table_.squared_norm(t->rows, cols, readonly(g));
+                table_.squared_norm(t->rows, cols, readonly(g), t->norms + i);
         }
     }
 }
@@ -100,7 +100,10 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
     for (const auto& norm : norms_) {
         const Tensor<T>& moving = *norm->moving_variance;
         const View<const T> variance{norm->variance, moving.cols};
-        if (!norm->by_batch(batch) || table_.first_nonfinite_row(1, moving.cols, variance) == 1) continue;
+        if (!norm->by_batch(batch)) continue;
+        Index row = 0;
+        table_.first_nonfinite_row(1, moving.cols, variance, &row);
+        if (row == 1) continue;
         result.status = Status::statistics;
         result.bad = moving.layer;
         result.value = std::numeric_limits<double>::infinity();
@@ -130,7 +133,9 @@ void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
                 gradient->for_blocks(
                     table_, batch, panel, scratch, [](Index, Index) {},
                     [&](Index, Index rows, View<T> g) {
-                        squares += table_.squared_norm(rows, w.columns(panel), readonly(g));
+                        double block = 0;
+                        table_.squared_norm(rows, w.columns(panel), readonly(g), &block);
+                        squares += block;
                     });
                 w.norms[panel] = squares;
                 if (scratch == scratch_) interrupt.look();
@@ -265,7 +270,8 @@ void Plan<T>::keep_gradients() noexcept {
         if (!t->trainable) continue;
         for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
             const Index c = i * t->panel();
-            table_.accumulate({t->rows, t->columns(i), at_column(t->accumulator, c), at_column(t->gradient, c), 0.0});
+            table_.accumulate({t->rows, t->columns(i), at_column(t->accumulator, c), at_column(t->gradient, c), 0.0},
+                              nullptr);
         });
     }
 }
