@@ -1,0 +1,28 @@
+// What a plan needs of a machine whose memory is not the host's. A table of kernels that work there points at it. All
+// work goes to the queue that the calling thread has entered, in order; nothing but `download` and `wait` waits for it.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fusednet {
+
+struct Device {
+    const char* name;
+    // A queue with room for kernels' partial results, or null and why. One thread at a time may enter it.
+    void* (*open)(const char** why) noexcept;
+    void (*close)(void* queue) noexcept;
+    void (*enter)(void* queue) noexcept;
+    void* (*allocate)(size_t bytes) noexcept;  // 256-byte aligned, or null
+    void (*release)(void* memory) noexcept;
+    void (*memory)(size_t* free, size_t* total) noexcept;
+    void (*clear)(void* to, size_t bytes) noexcept;
+    void (*upload)(void* to, const void* from, size_t bytes) noexcept;  // `from` is free again when it returns
+    void (*download)(void* to, const void* from, size_t bytes) noexcept;
+    // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
+    void (*guard)(const int32_t* status) noexcept;
+    // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
+    const char* (*wait)() noexcept;
+};
+
+}  // namespace fusednet
