@@ -3,7 +3,8 @@
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
+
+#include "judge.h"
 
 namespace fusednet {
 
@@ -21,6 +22,7 @@ struct Device {
     void (*download)(void* to, const void* from, size_t bytes) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
+    void (*judge)(const Judgement& judgement) noexcept;  // whose pointers are to the device's memory
     // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
     const char* (*wait)() noexcept;
 };

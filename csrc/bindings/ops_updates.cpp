@@ -54,7 +54,7 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
                            .g = {vector<T>(op, "g", g, n, false), n},
                            .slot = {},
                            .scalars = scalars,
-                           .scale = scale,
+                           .scale = &scale,
                            .clip_value = clip_value.value_or(INFINITY)};
         if (!args.g.data) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
         const size_t wanted = optimizer_slots(row).size();

@@ -19,7 +19,7 @@ public:
     explicit PyPlan(const py::dict& config) {
         check_environment();
         PlanSpec spec = plan_spec(config);
-        if (!spec.float64) used_table();
+        if (!spec.float64 && spec.device == "cpu") used_table();
         plan_ = make_plan(std::move(spec));
     }
 
@@ -367,6 +367,7 @@ void register_plan(py::module_& m) {
     py::class_<PyPlan>(m, "Plan", py::is_final(), "A network compiled to fused steps over one block of memory.")
         .def(py::init<const py::dict&>(), py::arg("config"))
         .def_property_readonly("dtype", [](const PyPlan& p) { return p.spec().float64 ? "float64" : "float32"; })
+        .def_property_readonly("device", [](const PyPlan& p) { return p.spec().device; })
         .def_property_readonly("precision", [](const PyPlan& p) { return precision_names[int(p.spec().precision)]; })
         .def_property_readonly("batch", [](const PyPlan& p) { return p.spec().batch; })
         .def_property_readonly("features", [](const PyPlan& p) { return p.spec().features; })

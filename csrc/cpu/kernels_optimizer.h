@@ -6,7 +6,7 @@ template <class O, bool more>
 FUSEDNET_INLINE void update_pass(const UpdateArgs<T>& a) {
     static_assert(O::slots <= max_slots);
     const O optimizer(a.scalars);
-    const V scale(a.scale);
+    const V scale(*a.scale);
     [[maybe_unused]] const V lowest(-a.clip_value), highest(a.clip_value), decay(a.decay);
     [[maybe_unused]] const V keeps(a.average_momentum), takes(1 - a.average_momentum);
     T* const weights = a.w;

@@ -12,7 +12,7 @@ void optimizer_update(const UpdateArgs<T>& a) noexcept {
         const O optimizer(a.scalars);
         const Index j = i * a.ld + c;
         const V limit(a.clip_value);
-        const V g = min(limit, max(-limit, a.g.row(i)[c] * V(a.scale)));  // this order passes NaN on
+        const V g = min(limit, max(-limit, a.g.row(i)[c] * V(*a.scale)));  // this order passes NaN on
         V w = a.w[j], slot[O::slots + 1];
         if (a.decay != 0) w = w - V(a.decay) * w;
         FUSEDNET_UNROLL
@@ -30,7 +30,9 @@ template <class Term>
 void sum_terms(const char* name, Index rows, Index cols, double* sum, const Term& term) noexcept {
     fold_all<Sums<1>>(
         name, rows, cols, [term] FUSEDNET_DEVICE(Sums<1>& s, Index i, Index j) { s.v[0] += term(i, j); },
-        [sum] FUSEDNET_DEVICE(const Sums<1>& s) { *sum = s.v[0]; });
+        [sum] FUSEDNET_DEVICE(const Sums<1>& s) {
+            if (sum) *sum = s.v[0];
+        });
 }
 
 inline void squared_norm(Index rows, Index cols, View<const T> x, double* sum) noexcept {

@@ -41,6 +41,7 @@ void launch(const char* name, Index blocks, const K& kernel) noexcept {
 
 template <class K>
 void launch(const char*, Index blocks, const K& kernel) noexcept {
+    if (halted()) return;
     typename K::Shared shared;
     typename K::Local local[K::threads];
     for (Index block = 0; block < blocks; ++block) {

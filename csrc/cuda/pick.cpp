@@ -1,0 +1,46 @@
+#include "pick.h"
+
+#include <string.h>
+
+namespace fusednet {
+
+#ifdef FUSEDNET_EMULATED_CUDA
+namespace cuda_emulated {
+extern const Table<float> table;
+extern const Table<double> table64;
+extern const Device device;
+}  // namespace cuda_emulated
+
+namespace {
+
+template <class T>
+Table<T> on_device(Table<T> table, const Device& device) noexcept {
+    table.device = &device;
+    return table;
+}
+
+}  // namespace
+#endif
+
+const char* const* known_devices() noexcept {
+    static const char* const names[] = {"cuda",
+#ifdef FUSEDNET_EMULATED_CUDA
+                                        "cuda_emulated",
+#endif
+                                        nullptr};
+    return names;
+}
+
+DeviceTables device_tables(const char* name, const char** why) noexcept {
+#ifdef FUSEDNET_EMULATED_CUDA
+    if (strcmp(name, "cuda_emulated") == 0) {
+        static const Table<float> float32 = on_device(cuda_emulated::table, cuda_emulated::device);
+        static const Table<double> float64 = on_device(cuda_emulated::table64, cuda_emulated::device);
+        return {&float32, &float64};
+    }
+#endif
+    *why = "this build has no CUDA backend; build it with pip install . -C cmake.define.FUSEDNET_CUDA=ON";
+    return {};
+}
+
+}  // namespace fusednet

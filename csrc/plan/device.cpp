@@ -1,0 +1,251 @@
+// Plans whose arrays lie on a device. The host packs rows, enqueues steps and reads the outcome of many at once: it
+// waits at the end of what it has sent, not within.
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "plan.h"
+
+namespace fusednet {
+namespace {
+
+constexpr Index staged_bytes = Index(32) << 20;  // of rows sent at once
+constexpr Index source_bytes[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
+
+}  // namespace
+
+Staging::~Staging() {
+    for (Slot& slot : slots_) device_.release(slot.memory);
+}
+
+const void* Staging::pack(int slot, const void* data, Index stride, Index bytes, const int64_t* order, Index begin,
+                          Index rows) {
+    if (!data) return nullptr;
+    Slot& to = slots_[slot];
+    const size_t needed = size_t(rows) * size_t(bytes);
+    if (needed > to.bytes) {
+        device_.release(to.memory);
+        to.bytes = 0;
+        to.memory = device_.allocate(needed);
+        if (!to.memory) {
+            size_t free = 0, total = 0;
+            device_.memory(&free, &total);
+            throw DeviceMemoryError(device_.name, needed, free, total);
+        }
+        to.bytes = needed;
+    }
+    to.packed.resize(needed);
+    const auto* from = static_cast<const char*>(data);
+    for (Index i = 0; i < rows; ++i)
+        std::memcpy(to.packed.data() + i * bytes, from + (order ? Index(order[begin + i]) : begin + i) * stride,
+                    size_t(bytes));
+    device_.upload(to.memory, to.packed.data(), needed);
+    return to.memory;
+}
+
+template <class T>
+Plan<T>::~Plan() {
+    if (!table_.device) return;
+    table_.device->enter(queue_);
+    table_.device->wait();
+    staging_.reset();
+    table_.device->close(queue_);
+}
+
+template <class T>
+void Plan<T>::start_device() {
+    const char* why = "";
+    queue_ = table_.device->open(&why);
+    if (!queue_) throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + why);
+    table_.device->enter(queue_);
+    staging_ = std::make_unique<Staging>(*table_.device);
+}
+
+// Waits, and says what has failed.
+template <class T>
+void Plan<T>::check_device() const {
+    if (!table_.device) return;
+    if (const char* failure = table_.device->wait())
+        throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + failure);
+}
+
+// Packed rows of a matrix of the plan to rows of the host, `row_bytes` apart.
+template <class T>
+void Plan<T>::fetch_rows(View<const T> from, Index cols, Index rows, char* to, Index row_bytes) const {
+    std::vector<T> held;
+    if (table_.device) {
+        held.resize(size_t(rows * from.ld));
+        fetch(held.data(), from.data, Index(held.size()));
+        from.data = held.data();
+    }
+    for (Index i = 0; i < rows; ++i) std::memcpy(to + i * row_bytes, from.row(i), size_t(cols) * sizeof(T));
+}
+
+template <class T>
+void Plan<T>::put_rows(View<T> to, Index cols, Index rows, const T* from) const {
+    std::vector<T> held;
+    View<T> written = to;
+    if (table_.device) {  // what lies between the rows is zero there too
+        held.resize(size_t(rows * to.ld));
+        written.data = held.data();
+    }
+    for (Index i = 0; i < rows; ++i) std::memcpy(written.row(i), from + i * cols, size_t(cols) * sizeof(T));
+    if (table_.device) put(to.data, held.data(), Index(held.size()));
+}
+
+// The caller's rows from `begin` on, as they come in the order, in the device's memory.
+template <class T>
+Staged Plan<T>::stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) {
+    Staged staged;
+    const Index bytes = input_.cols * source_bytes[int(x.source)];
+    staged.x = {staging_->pack(0, x.data, x.row_bytes, bytes, order, begin, rows), bytes, x.source};
+    if (y.labels)
+        staged.y.labels = static_cast<const int32_t*>(
+            staging_->pack(1, y.labels, sizeof(int32_t), sizeof(int32_t), order, begin, rows));
+    if (y.values.data) {
+        const Index target_bytes = output_.cols * source_bytes[int(y.values.source)];
+        staged.y.values = {staging_->pack(1, y.values.data, y.values.row_bytes, target_bytes, order, begin, rows),
+                           target_bytes, y.values.source};
+    }
+    staged.y.weights =
+        static_cast<const double*>(staging_->pack(2, y.weights, sizeof(double), sizeof(double), order, begin, rows));
+    return staged;
+}
+
+// What take_step does on the host, but for the answer: the device keeps it, and does nothing more if it is a refusal.
+template <class T>
+void Plan<T>::enqueue_step(const Batch& batch) {
+    Interrupt never;
+    run(forward_, batch, never);
+    run(loss_, batch, never);
+    run(backward_, batch, never);
+    inspect_statistics();
+    Judgement j = judgement(batch);
+    j.statistics = int32_t(learning_norms_.size());
+    j.totals = totals_;
+    table_.device->judge(j);
+    if (ends_accumulation()) {
+        update(batch, never);
+        forget_gradients();
+    } else {
+        keep_gradients();
+    }
+    move_averages(batch);
+    ++passes;
+}
+
+// Counters as they are after so many of the steps that were enqueued.
+template <class T>
+void Plan<T>::count_steps(int64_t steps) noexcept {
+    for (int64_t i = 0; i < steps; ++i, ++passes) {
+        const bool ends = ends_accumulation();
+        step += ends;
+        pending = ends ? 0 : pending + 1;
+    }
+}
+
+template <class T>
+void Plan<T>::clear_totals() const {
+    const Device& device = *table_.device;
+    device.clear(verdict_, sizeof(Verdict));
+    device.clear(totals_, sizeof(Totals));
+    for (const MetricUse& metric : metrics_) device.clear(metric.sums, size_t(metric.width) * sizeof(double));
+}
+
+template <class T>
+void Plan<T>::add_totals(Result& result) const {
+    const Totals totals = fetched(totals_);
+    result.loss += totals.loss;
+    result.weighted_loss += totals.weighted_loss;
+    result.penalty += totals.penalty;
+    result.samples += totals.samples;
+    result.next += totals.samples;
+    result.steps += totals.steps;
+    result.metrics.resize(metrics_.size());
+    for (size_t m = 0; m < metrics_.size(); ++m) {
+        std::vector<double> sums(size_t(metrics_[m].width));
+        fetch(sums.data(), metrics_[m].sums, metrics_[m].width);
+        result.metrics[m].resize(sums.size());
+        for (size_t i = 0; i < sums.size(); ++i) result.metrics[m][i] += sums[i];
+    }
+}
+
+template <class T>
+Index Plan<T>::steps_staged(const Rows& x, Index size) const noexcept {
+    const Index bytes = std::max<Index>(1, input_.cols * source_bytes[int(x.source)] * size);
+    return std::clamp<Index>(staged_bytes / bytes, 1, steps_ahead);
+}
+
+template <class T>
+Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end,
+                                Index size, double budget_ms, Interrupt& interrupt) {
+    const Budget budget(budget_ms);
+    const Device& device = *table_.device;
+    const Index ahead = steps_staged(x, size) * size;
+    Result result;
+    result.next = begin;
+    while (result.next < end) {
+        const Index first = result.next, count = std::min(ahead, end - first);
+        const Staged staged = stage(x, y, order, first, count);
+        const int64_t step_before = step, passes_before = passes, pending_before = pending;
+        const Index steps = divide_up(count, size), multipliers = Index(rates_.size());
+        for (Index i = 0; i < steps; ++i) {
+            set_scalars(host_scalars_.data() + i * multipliers);
+            count_steps(1);
+        }
+        put(scalars_, host_scalars_.data(), steps * multipliers);
+        step = step_before, passes = passes_before, pending = pending_before;
+        clear_totals();
+        device.guard(reinterpret_cast<const int32_t*>(&verdict_->status));
+        Batch batch;
+        for (Index i = 0; i < steps; ++i) {
+            batch = batch_at(staged.x, staged.y, nullptr, i * size, std::min(size, count - i * size));
+            batch.training = batch.gradients = true;
+            if (spec_.optimizer.accumulate > 1 && ends_accumulation())
+                batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
+            scalars_at_ = i * multipliers;
+            enqueue_step(batch);
+        }
+        device.guard(nullptr);
+        check_device();
+        add_totals(result);
+        step = step_before, passes = passes_before, pending = pending_before;
+        count_steps(fetched(totals_).steps);
+        if (!accept(fetched(verdict_), batch, result) || budget.over() || interrupt.look()) break;
+    }
+    return result;
+}
+
+template <class T>
+Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms,
+                                   bool training, Interrupt& interrupt) {
+    const Budget budget(budget_ms);
+    const Index size = spec_.batch, ahead = steps_staged(x, size) * size;
+    Result result;
+    result.next = begin;
+    while (result.next < end) {
+        const Index first = result.next, count = std::min(ahead, end - first);
+        const Staged staged = stage(x, y, nullptr, first, count);
+        clear_totals();
+        for (Index row = 0; row < count; row += size) {
+            Batch batch = batch_at(staged.x, staged.y, nullptr, row, std::min(size, count - row));
+            batch.training = training;
+            run(forward_, batch, interrupt);
+            run(loss_, batch, interrupt);
+            Judgement j = judgement(batch);
+            j.tensors = 0;
+            j.checks = false;
+            j.totals = totals_;
+            table_.device->judge(j);
+        }
+        check_device();
+        add_totals(result);
+        if (budget.over() || interrupt.look()) break;
+    }
+    return result;
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace fusednet
