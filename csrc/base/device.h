@@ -8,6 +8,20 @@
 
 namespace fusednet {
 
+struct StepScalars;
+
+// The next step's rows and scalars from what was sent for many: order[i] = row + i for i < size; `now` from `ahead`;
+// *pass; then the cursor moves on.
+struct Advance {
+    Cursor* cursor;
+    int64_t size;
+    int64_t* order;
+    uint64_t* pass;
+    int32_t multipliers;  // scalars a step
+    const StepScalars* ahead;
+    StepScalars* now;
+};
+
 struct Device {
     const char* name;
     // A queue with room for kernels' partial results, or null and why. One thread at a time may enter it.
@@ -22,7 +36,14 @@ struct Device {
     void (*download)(void* to, const void* from, size_t bytes) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
-    void (*judge)(const Judgement& judgement) noexcept;  // whose pointers are to the device's memory
+    // All pointers in these are to the device's memory.
+    void (*judge)(const Judgement&) noexcept;
+    void (*advance)(const Advance&) noexcept;
+    // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it.
+    void (*begin_capture)() noexcept;
+    void* (*end_capture)() noexcept;
+    void (*replay)(void* captured) noexcept;
+    void (*forget)(void* captured) noexcept;
     // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
     const char* (*wait)() noexcept;
 };

@@ -44,10 +44,17 @@ struct Judgement {
     Clipping clipping;
     bool checks;   // the loss has to be finite
     bool updates;  // gradients have to be fit for an update
-    double learning_rate, weight_decay, largest;
+    const double* learning_rate;
+    double weight_decay, largest;
     const int64_t* sound;  // of each statistics: 1 where all are finite
     Verdict* verdict;
     Totals* totals;  // null: not counted
+};
+
+// Where a device stands in what the host has sent it.
+struct Cursor {
+    int64_t row, step;
+    uint64_t pass;
 };
 
 constexpr bool finite(double x) noexcept {
@@ -74,7 +81,7 @@ constexpr Verdict judged_gradients(const Judgement& j) noexcept {
     const bool clip = global > j.clipping.global_norm;
     for (int32_t i = 0; i < j.tensors; ++i) {
         // squares of the gradient and steps along it stay far from the type's largest number
-        const double rate = j.learning_rate * j.rules[i].rate, root = __builtin_sqrt(j.largest);
+        const double rate = *j.learning_rate * j.rules[i].rate, root = __builtin_sqrt(j.largest);
         const double by_rate = 1e-3 * j.largest / (rate > 1.0 ? rate : 1.0);
         const double limit = 0.1 * root < by_rate ? 0.1 * root : by_rate;
         const double decay = j.rules[i].decays ? rate * j.weight_decay : 0.0;

@@ -192,6 +192,7 @@ struct PoolBackward {  // dx = 0, then dx[argmax] += dy
 struct Draw {
     uint64_t seed, stream;
     Index first_row, first_col, width;
+    const uint64_t* pass = nullptr;  // of a device alone: added to the stream
 };
 // y = the row's formula of x and the draw. y may be x.
 template <class T>
@@ -266,8 +267,14 @@ struct MetricArgs {
     double* sums;
 };
 
-// w -= decay * w, then w is updated in place from clamp(g * *scale, ±clip_value), then, where average is not null,
-// average = average_momentum * average + (1 - average_momentum) * w. scalars come from Formulas::optimizer_scalars.
+// What an update needs to know of its step, in one place: a device holds it.
+struct StepScalars {
+    double optimizer[max_scalars];  // from Formulas::optimizer_scalars
+    double learning_rate, decay, average_momentum;
+};
+
+// Where decays: w -= decay * w. Then w is updated in place from clamp(g * *scale, ±clip_value), then, where average is
+// not null, average = average_momentum * average + (1 - average_momentum) * w.
 template <class T>
 struct UpdateArgs {
     Index rows, cols;
@@ -275,12 +282,11 @@ struct UpdateArgs {
     T* w;
     View<const T> g;
     T* slot[max_slots];
-    const double* scalars;
+    const StepScalars* scalars;
     const double* scale;
     double clip_value;  // infinity: none
-    double decay = 0.0;
+    bool decays = false;
     T* average = nullptr;
-    double average_momentum = 0.0;
 };
 
 // Columns of w projected on what the constraint allows, in place.

@@ -1,46 +1,62 @@
 // The device's kernels on the host: blocks and threads are loops, the device's memory is the host's. Compiled for tests
 // only, so that they can be held against the truth without a device.
 #include <cstdlib>
+#include <functional>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "target.h"
 
 namespace fusednet::cuda_emulated {
 
-// Memory for a kernel's partial results, until the next kernel asks for the same space.
+// Memory for a kernel's partial results, until the next kernel asks for the same space. It only grows, and what was
+// handed out stays: a captured kernel comes back to it.
 enum class Space { own, parts, count };
 
 class Workspace {
 public:
-    ~Workspace() {
-        for (void* p : data_) std::free(p);
-    }
-    void* get(Space space, size_t bytes) noexcept {
-        void*& p = data_[int(space)];
-        std::free(p);
-        p = std::malloc(bytes + 1);
-        __builtin_memset(p, 0xff, bytes);
-        return p;
+    void* get(Space space, size_t bytes) {
+        auto& held = held_[int(space)];
+        if (held.empty() || held.back().size() < bytes) held.emplace_back(bytes + 1);
+        return held.back().data();
     }
 
 private:
-    void* data_[int(Space::count)] = {};
+    std::vector<std::vector<char>> held_[int(Space::count)];
 };
 
-template <class A>
-A* workspace(Space space, Index count) noexcept {
-    static thread_local Workspace held;
-    return static_cast<A*>(held.get(space, size_t(count) * sizeof(A)));
-}
+using Work = std::function<void()>;
 
-// What of the device the calling thread has entered.
+// What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
+    std::vector<Work>* captured = nullptr;  // what is enqueued goes there
+    Workspace workspace;
 };
 thread_local Queue* queue = nullptr;
 
-inline bool halted() noexcept {
-    return queue && queue->guard && *queue->guard != 0;
+// Now, or when what is captured is replayed; guarded as it is now.
+template <class W>
+void enqueue(const W& work) {
+    const int32_t* const guard = queue ? queue->guard : nullptr;
+    const auto guarded = [=] {
+        if (!guard || *guard == 0) work();
+    };
+    if (queue && queue->captured)
+        queue->captured->push_back(guarded);
+    else
+        guarded();
+}
+
+// Full of NaN whenever a kernel begins with it.
+template <class A>
+A* workspace(Space space, Index count) {
+    static thread_local Workspace without_queue;
+    const size_t bytes = size_t(count) * sizeof(A);
+    void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
+    enqueue([=] { __builtin_memset(memory, 0xff, bytes); });
+    return static_cast<A*>(memory);
 }
 
 inline void add_one(unsigned long long* counter) {
@@ -77,6 +93,8 @@ constexpr Table<T> made = make_table("cuda_emulated");
 
 }  // namespace float64
 
+#include "advance.h"
+
 extern const Table<float> table;
 extern const Table<double> table64;
 constinit const Table<float> table = float32::made;
@@ -107,16 +125,33 @@ void memory(size_t* free, size_t* total) noexcept {
     *free = *total = 0;
 }
 void clear(void* to, size_t bytes) noexcept {
+    if (queue->captured) std::abort();  // a graph would do it again
     __builtin_memset(to, 0, bytes);
 }
 void copy(void* to, const void* from, size_t bytes) noexcept {
+    if (queue->captured) std::abort();
     __builtin_memcpy(to, from, bytes);
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
 }
 void judge_step(const Judgement& judgement) noexcept {
-    if (!halted()) judge(judgement);
+    enqueue([=] { judge(judgement); });
+}
+void advance(const Advance& a) noexcept {
+    advance_cursor(a);
+}
+void begin_capture() noexcept {
+    queue->captured = new std::vector<Work>;
+}
+void* end_capture() noexcept {
+    return std::exchange(queue->captured, nullptr);
+}
+void replay(void* captured) noexcept {
+    for (const Work& work : *static_cast<std::vector<Work>*>(captured)) work();
+}
+void forget(void* captured) noexcept {
+    delete static_cast<std::vector<Work>*>(captured);
 }
 const char* wait() noexcept {
     return nullptr;
@@ -137,6 +172,11 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .download = copy,
                                  .guard = guard,
                                  .judge = judge_step,
+                                 .advance = advance,
+                                 .begin_capture = begin_capture,
+                                 .end_capture = end_capture,
+                                 .replay = replay,
+                                 .forget = forget,
                                  .wait = wait};
 
 }  // namespace fusednet::cuda_emulated

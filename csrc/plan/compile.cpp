@@ -282,7 +282,7 @@ void Plan<T>::compile() {
     for (Stages* stages : {&forward_, &loss_, &backward_, &head_}) stages->clear();
     kept_.clear();
     rates_ = {1.0};
-    trains_ = constrained_ = false;
+    trains_ = constrained_ = draws_regions_ = false;
     random_layers_ = 0;
 
     scratch_ = arena_.template take<T>(scratch_bytes / Index(sizeof(T)), Use::scratch);
@@ -318,7 +318,12 @@ void Plan<T>::compile() {
     }
     sound_or_row_ = arena_.template take<int64_t>(1, Use::scratch);
     host_scalars_.resize(rates_.size() * size_t(table_.device ? steps_ahead : 1));
-    scalars_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
+    scalars_ = arena_.template take<StepScalars>(Index(rates_.size()), Use::scratch);
+    if (!table_.device) return;
+    scalars_ahead_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
+    cursor_ = arena_.template take<Cursor>(1, Use::scratch);
+    order_ = arena_.template take<int64_t>(spec_.batch, Use::scratch);
+    pass_ = arena_.template take<uint64_t>(1, Use::scratch);
 }
 
 // What is not zero before training begins.
@@ -337,6 +342,10 @@ Plan<T>::Plan(PlanSpec spec, const Table<T>& table)
     fill();
     if (!table_.device) return;
     put(device_rules_, rules_.data(), Index(rules_.size()));
+    for (const Stage<T>& stage : forward_)
+        for (const auto& step : stage.steps)
+            if (const auto* regions = dynamic_cast<const PoolRegionsStep<T>*>(step.get()))
+                if (!regions->regions->spec.fractional) regions->place_fixed();
     check_device();
 }
 

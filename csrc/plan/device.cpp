@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <tuple>
 
 #include "plan.h"
 
@@ -48,6 +49,7 @@ Plan<T>::~Plan() {
     if (!table_.device) return;
     table_.device->enter(queue_);
     table_.device->wait();
+    table_.device->forget(captured_.graph);
     staging_.reset();
     table_.device->close(queue_);
 }
@@ -113,9 +115,17 @@ Staged Plan<T>::stage(const Rows& x, const Targets& y, const int64_t* order, Ind
 }
 
 // What take_step does on the host, but for the answer: the device keeps it, and does nothing more if it is a refusal.
+// Rows, draws and scalars are those that the cursor points at: the same text serves every step.
 template <class T>
 void Plan<T>::enqueue_step(const Batch& batch) {
     Interrupt never;
+    table_.device->advance({.cursor = cursor_,
+                            .size = batch.rows,
+                            .order = order_,
+                            .pass = pass_,
+                            .multipliers = int32_t(rates_.size()),
+                            .ahead = scalars_ahead_,
+                            .now = scalars_});
     run(forward_, batch, never);
     run(loss_, batch, never);
     run(backward_, batch, never);
@@ -176,6 +186,30 @@ Index Plan<T>::steps_staged(const Rows& x, Index size) const noexcept {
     return std::clamp<Index>(staged_bytes / bytes, 1, steps_ahead);
 }
 
+// Is every step the same but for what the device looks up?
+template <class T>
+bool Plan<T>::capturable() const noexcept {
+    return spec_.optimizer.accumulate == 1 && spec_.optimizer.overwrite == 0 && !draws_regions_;
+}
+
+// The step as the device keeps it, or null.
+template <class T>
+void* Plan<T>::capture(const Staged& staged, const Batch& batch) {
+    const void* y = staged.y.labels ? static_cast<const void*>(staged.y.labels) : staged.y.values.data;
+    const Captured wanted{nullptr,          batch.rows,      staged.x.data,         y,
+                          staged.y.weights, staged.x.source, staged.y.values.source};
+    const auto key = [](const Captured& c) { return std::tie(c.rows, c.x, c.y, c.weights, c.x_source, c.y_source); };
+    if (captured_.graph && key(captured_) == key(wanted)) return captured_.graph;
+    table_.device->forget(captured_.graph);
+    captured_ = wanted;
+    const int64_t step_before = step, passes_before = passes, pending_before = pending;
+    table_.device->begin_capture();
+    enqueue_step(batch);
+    captured_.graph = table_.device->end_capture();
+    step = step_before, passes = passes_before, pending = pending_before;
+    return captured_.graph;
+}
+
 template <class T>
 Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end,
                                 Index size, double budget_ms, Interrupt& interrupt) {
@@ -193,18 +227,28 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
             set_scalars(host_scalars_.data() + i * multipliers);
             count_steps(1);
         }
-        put(scalars_, host_scalars_.data(), steps * multipliers);
         step = step_before, passes = passes_before, pending = pending_before;
+        put(scalars_ahead_, host_scalars_.data(), steps * multipliers);
+        const Cursor start{0, 0, uint64_t(passes)};
+        put(cursor_, &start, 1);
         clear_totals();
         device.guard(reinterpret_cast<const int32_t*>(&verdict_->status));
         Batch batch;
         for (Index i = 0; i < steps; ++i) {
-            batch = batch_at(staged.x, staged.y, nullptr, i * size, std::min(size, count - i * size));
+            batch = batch_at(staged.x, staged.y, order_, 0, std::min(size, count - i * size));
             batch.training = batch.gradients = true;
+            batch.pass = uint64_t(draws_regions_ ? passes : 0);
+            batch.pass_at = draws_regions_ ? nullptr : pass_;
             if (spec_.optimizer.accumulate > 1 && ends_accumulation())
                 batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
-            scalars_at_ = i * multipliers;
-            enqueue_step(batch);
+            // the first step makes room for partial results, the last one may be shorter
+            void* const same = i > 0 && batch.rows == size && capturable() ? capture(staged, batch) : nullptr;
+            if (same) {
+                device.replay(same);
+                count_steps(1);
+            } else {
+                enqueue_step(batch);
+            }
         }
         device.guard(nullptr);
         check_device();

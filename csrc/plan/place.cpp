@@ -241,6 +241,7 @@ Value<T> Plan<T>::place_pool(const LayerSpec& layer, Value<T> x, Steps& backward
     regions->row_end = arena_.template take<int32_t>(spec.out_height, Use::scratch);
     regions->col_begin = arena_.template take<int32_t>(spec.out_width, Use::scratch);
     regions->col_end = arena_.template take<int32_t>(spec.out_width, Use::scratch);
+    draws_regions_ = draws_regions_ || spec.fractional;
     if (spec.fractional) {  // a number for each axis
         regions->layer = random_layers_;
         random_layers_ += 2;

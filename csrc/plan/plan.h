@@ -138,12 +138,6 @@ struct Stage {
     bool closed = false;  // no other step joins
 };
 
-// What a step of the optimizer needs to know, in one place: a device would hold it.
-struct StepScalars {
-    double optimizer[max_scalars];
-    double decay;
-};
-
 // Rows of the caller's arrays on their way to a device: packed on the host, in the order that they are wanted.
 class Staging {
 public:
@@ -168,6 +162,14 @@ private:
 struct Staged {
     Rows x;
     Targets y;
+};
+
+// A step of so many rows of what is staged there, kept by a device.
+struct Captured {
+    void* graph = nullptr;
+    Index rows = 0;
+    const void *x = nullptr, *y = nullptr, *weights = nullptr;
+    Source x_source{}, y_source{};
 };
 
 template <class T>
@@ -290,6 +292,9 @@ private:
     void set_scalars(StepScalars* scalars) const noexcept;
     Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows);
     void enqueue_step(const Batch& batch);
+    bool capturable() const noexcept;
+    void* capture(const Staged& staged, const Batch& batch);
+    void prepare_scalars();
     void count_steps(int64_t steps) noexcept;
     void clear_totals() const;
     void add_totals(Result& result) const;
@@ -379,9 +384,15 @@ private:
     int64_t* sound_ = nullptr;            // of each of learning_norms_: 1 where its statistics are finite
     Verdict* verdict_ = nullptr;
     Totals* totals_ = nullptr;
-    StepScalars* scalars_ = nullptr;  // one a multiplier; on a device, for many steps ahead
+    StepScalars* scalars_ = nullptr;  // one a multiplier
     std::vector<StepScalars> host_scalars_;
-    Index scalars_at_ = 0;             // of the step that is enqueued
+    // On a device: where it stands, and what it makes of that.
+    Cursor* cursor_ = nullptr;
+    StepScalars* scalars_ahead_ = nullptr;
+    int64_t* order_ = nullptr;
+    uint64_t* pass_ = nullptr;
+    Captured captured_{};
+    bool draws_regions_ = false;       // on the host, anew for each batch
     int64_t* sound_or_row_ = nullptr;  // on a device: what a search has found
     void* queue_ = nullptr;
     std::unique_ptr<Staging> staging_;

@@ -371,11 +371,6 @@ Result Plan<T>::apply_gradients() {
     if (!finite_gradients(result)) return result;
     if (ends) {
         Interrupt never;
-        if (table_.device) {
-            set_scalars(host_scalars_.data());
-            put(scalars_, host_scalars_.data(), Index(rates_.size()));
-            scalars_at_ = 0;
-        }
         update(Batch{}, never);
         forget_gradients();
     } else {

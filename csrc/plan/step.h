@@ -55,13 +55,14 @@ struct Batch {
     Targets targets;
     const int64_t* order = nullptr;  // rows of x and targets, or null: the first `rows` rows
     double loss_scale = 1.0;
-    uint64_t seed = 0, pass = 0;     // random layers draw by them
+    uint64_t seed = 0, pass = 0;        // random layers draw by them
+    const uint64_t* pass_at = nullptr;  // on a device that counts them: added to `pass`
     double accumulated_scale = 0.0;  // of the gradients kept from earlier batches and this one's; 0: this one's alone
 };
 
 // The draws of one layer in one pass. The streams below 2^44 are the shuffles' and the first weights'.
 inline Draw draw_of(const Batch& b, uint64_t layer, Index row, Index column, Index width) noexcept {
-    return {b.seed, ((layer + 1) << 44) + b.pass, row, column, width};
+    return {b.seed, ((layer + 1) << 44) + b.pass, row, column, width, b.pass_at};
 }
 
 // An array of the network's state.

@@ -208,6 +208,12 @@ struct PoolRegionsStep final : Step<T> {
             axis(b, r.layer + 1, spec.width, spec.out_width, r.col_begin, r.col_end);
             return;
         }
+        if (!this->k.device) place_fixed();
+    }
+    // They stay: a device gets them once.
+    void place_fixed() const noexcept {
+        const PoolRegions& r = *regions;
+        const PoolSpec& spec = r.spec;
         put(r.row_begin, spec.row_begin.data(), spec.out_height);
         put(r.row_end, spec.row_end.data(), spec.out_height);
         put(r.col_begin, spec.col_begin.data(), spec.out_width);

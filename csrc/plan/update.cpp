@@ -73,7 +73,7 @@ Judgement Plan<T>::judgement(const Batch& batch) const noexcept {
             .clipping = {spec.clip_value, spec.clip_norm, spec.global_clip_norm},
             .checks = true,
             .updates = spec_.has_optimizer,
-            .learning_rate = current_learning_rate(),
+            .learning_rate = &scalars_->learning_rate,
             .weight_decay = spec.weight_decay,
             .largest = double(std::numeric_limits<T>::max()),
             .sound = sound_,
@@ -104,6 +104,7 @@ bool Plan<T>::finite_gradients(Result& result) {
         squares_[i] = 0;
         for (Index panel = 0; panel < trained_[i]->panels; ++panel) squares_[i] += trained_[i]->norms[panel];
     }
+    prepare_scalars();
     Judgement j = judgement({});
     if (!table_.device) return accept(judged_gradients(j), {}, result);
     j.checks = false;
@@ -174,19 +175,17 @@ template <class T>
 void Plan<T>::update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
                           View<const T> gradient) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
-    const Index at = scalars_at_ + t.rate;
     UpdateArgs<T> args{.rows = rows,
                        .cols = cols,
                        .ld = ld,
                        .w = t.value.data + offset,
                        .g = gradient,
                        .slot = {},
-                       .scalars = scalars_[at].optimizer,
+                       .scalars = scalars_ + t.rate,
                        .scale = t.scale,
                        .clip_value = spec.clip_value,
-                       .decay = t.decays ? host_scalars_[size_t(at)].decay : 0.0,
-                       .average = at_column(t.average.data, offset),
-                       .average_momentum = step > 1 ? spec.average_momentum : 0.0};
+                       .decays = t.decays,
+                       .average = at_column(t.average.data, offset)};
     for (int s = 0; s < spec.slots; ++s) args.slot[s] = t.slot[s] + offset;
     table_.optimizer_update[int(spec.kind)](args);
     if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
@@ -223,17 +222,23 @@ void Plan<T>::set_scalars(StepScalars* scalars) const noexcept {
     const double rate = current_learning_rate();
     for (size_t i = 0; i < rates_.size(); ++i) {
         hyper[0] = rate * rates_[i];
-        formulas().optimizer_scalars[int(spec.kind)](double(step + 1), hyper, scalars[i].optimizer);
+        if (spec_.has_optimizer)
+            formulas().optimizer_scalars[int(spec.kind)](double(step + 1), hyper, scalars[i].optimizer);
+        scalars[i].learning_rate = hyper[0];
         scalars[i].decay = hyper[0] * spec.weight_decay;
+        scalars[i].average_momentum = step > 0 ? spec.average_momentum : 0.0;
     }
+}
+
+// Those of the next update, where it looks for them.
+template <class T>
+void Plan<T>::prepare_scalars() {
+    set_scalars(host_scalars_.data());
+    put(scalars_, host_scalars_.data(), Index(rates_.size()));
 }
 
 template <class T>
 void Plan<T>::update(const Batch& batch, Interrupt& interrupt) noexcept {
-    if (!table_.device) {
-        set_scalars(host_scalars_.data());
-        std::copy(host_scalars_.begin(), host_scalars_.end(), scalars_);
-    }
     ++step;
     std::fill(updated_.begin(), updated_.end(), uint8_t{0});
     update_chunks(batch.rows, interrupt);
