@@ -10,11 +10,12 @@ namespace fusednet {
 
 struct StepScalars;
 
-// The next step's rows and scalars from what was sent for many: order[i] = row + i for i < size; `now` from `ahead`;
-// *pass; then the cursor moves on.
+// The next step's rows and scalars from what was sent for many: order[i] = source[row + i], or row + i where source is
+// null, for i < size; `now` from `ahead`; *pass; then the cursor moves on.
 struct Advance {
     Cursor* cursor;
     int64_t size;
+    const int64_t* source;
     int64_t* order;
     uint64_t* pass;
     int32_t multipliers;  // scalars a step

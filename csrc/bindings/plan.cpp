@@ -217,6 +217,14 @@ void train_epochs(PyPlan& self, const py::array& x, const py::array& y, const st
     if (interrupt.stopped()) throw py::error_already_set();
 }
 
+void hold(PyPlan& self, const py::array& x, const py::array& y, const py::object& weights) {
+    const Rows rows = samples("hold", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("hold", y, weights, x.shape(0), nullptr, 0, 0);
+    const Index count = x.shape(0);
+    const py::gil_scoped_release release;
+    self.plan().hold(rows, targets, count);
+}
+
 py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
                   bool training, const py::object& weights) {
     const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
@@ -404,6 +412,8 @@ void register_plan(py::module_& m) {
         .def("train_epochs", &train_epochs, py::arg("x"), py::arg("y"), py::arg("seed"), py::arg("stream"),
              py::arg("epochs"), py::arg("batch"), py::arg("weights"), py::arg("results"))
         .def("recalibrate", &recalibrate, py::arg("x"), py::arg("begin"), py::arg("end"))
+        .def("hold", &hold, py::arg("x"), py::arg("y"), py::arg("weights") = py::none())
+        .def("release", [](PyPlan& p) { p.plan().release(); })
         .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"),
              py::arg("weights") = py::none())
         .def("apply_gradients", &apply_gradients)

@@ -10,7 +10,7 @@ struct AdvanceKernel {
     FUSEDNET_DEVICE void run(int step, const Thread& t, Shared&, Local&) const {
         if (step == 0) {
             const Cursor cursor = *a.cursor;
-            for (Index i = t.index; i < a.size; i += threads) a.order[i] = cursor.row + i;
+            for (Index i = t.index; i < a.size; i += threads) a.order[i] = a.source ? a.source[cursor.row + i] : cursor.row + i;
             for (Index i = t.index; i < a.multipliers; i += threads)
                 a.now[i] = a.ahead[cursor.step * a.multipliers + i];
             if (t.index == 0) *a.pass = cursor.pass;

@@ -122,7 +122,7 @@ void release(void* memory) noexcept {
     std::free(memory);
 }
 void memory(size_t* free, size_t* total) noexcept {
-    *free = *total = 0;
+    *free = *total = size_t(64) << 20;
 }
 void clear(void* to, size_t bytes) noexcept {
     if (queue->captured) std::abort();  // a graph would do it again

@@ -323,6 +323,7 @@ void Plan<T>::compile() {
     scalars_ahead_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
     cursor_ = arena_.template take<Cursor>(1, Use::scratch);
     order_ = arena_.template take<int64_t>(spec_.batch, Use::scratch);
+    order_source_ = arena_.template take<int64_t>(Arena::checked(spec_.batch, steps_ahead), Use::scratch);
     pass_ = arena_.template take<uint64_t>(1, Use::scratch);
 }
 

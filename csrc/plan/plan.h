@@ -88,6 +88,10 @@ public:
                             Interrupt& interrupt) = 0;
     virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                           Interrupt& interrupt) = 0;
+    // Keeps rows that training is about to come back to in the device's memory, if they fit; they do not change
+    // meanwhile. Nothing on the host.
+    virtual void hold(const Rows& x, const Targets& y, Index rows) = 0;
+    virtual void release() noexcept = 0;
     // Has Ctrl-C left part of an update to the next use of the state?
     virtual bool interrupted_update() const = 0;
     // Each BatchNormalization's moving statistics become those of its inputs over all rows, in inference mode.
@@ -145,8 +149,9 @@ public:
     ~Staging();
     Staging(const Staging&) = delete;
     Staging& operator=(const Staging&) = delete;
-    // Where `bytes` a row of `rows` rows from `data` lie on the device; null for null.
-    const void* pack(int slot, const void* data, Index stride, Index bytes, const int64_t* order, Index begin,
+    // Where `bytes` a row of `rows` rows from `data` lie on the device; null for null. One side may be packed while
+    // steps read the other.
+    const void* pack(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order, Index begin,
                      Index rows);
 
 private:
@@ -156,7 +161,7 @@ private:
         size_t bytes = 0;
     };
     const Device& device_;
-    Slot slots_[3];
+    Slot slots_[2][3];
 };
 
 struct Staged {
@@ -168,8 +173,16 @@ struct Staged {
 struct Captured {
     void* graph = nullptr;
     Index rows = 0;
-    const void *x = nullptr, *y = nullptr, *weights = nullptr;
+    const void *x = nullptr, *y = nullptr, *weights = nullptr, *order = nullptr;
     Source x_source{}, y_source{};
+};
+
+// All of the caller's rows, in the device's memory for as long as they are held.
+struct Held {
+    Rows x;
+    Targets y;
+    Staged there;
+    std::vector<void*> memory;
 };
 
 template <class T>
@@ -192,6 +205,8 @@ public:
                     Interrupt& interrupt) override;
     Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                   Interrupt& interrupt) override;
+    void hold(const Rows& x, const Targets& y, Index rows) override;
+    void release() noexcept override;
     Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
     Result apply_gradients() override;
     Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) override;
@@ -290,10 +305,11 @@ private:
     bool finite_statistics(const Batch& batch, Result& result);
     void inspect_statistics() noexcept;
     void set_scalars(StepScalars* scalars) const noexcept;
-    Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows);
+    Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side = 0);
     void enqueue_step(const Batch& batch);
     bool capturable() const noexcept;
-    void* capture(const Staged& staged, const Batch& batch);
+    void* capture(const Staged& staged, const Batch& batch, Captured& captured);
+    bool is_held(const Rows& x, const Targets& y) const noexcept;
     void prepare_scalars();
     void count_steps(int64_t steps) noexcept;
     void clear_totals() const;
@@ -391,7 +407,11 @@ private:
     StepScalars* scalars_ahead_ = nullptr;
     int64_t* order_ = nullptr;
     uint64_t* pass_ = nullptr;
-    Captured captured_{};
+    int64_t* order_source_ = nullptr;
+    Captured captured_[2];
+    Index warm_rows_ =
+        0;  // of the largest step so far that was run without a capture: it made room for partial results
+    Held held_;
     bool draws_regions_ = false;       // on the host, anew for each batch
     int64_t* sound_or_row_ = nullptr;  // on a device: what a search has found
     void* queue_ = nullptr;

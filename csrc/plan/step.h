@@ -55,8 +55,10 @@ struct Batch {
     Targets targets;
     const int64_t* order = nullptr;  // rows of x and targets, or null: the first `rows` rows
     double loss_scale = 1.0;
-    uint64_t seed = 0, pass = 0;        // random layers draw by them
-    const uint64_t* pass_at = nullptr;  // on a device that counts them: added to `pass`
+    uint64_t seed = 0, pass = 0;  // random layers draw by them
+    // On a device that looks up where it stands: what is added to `pass`, and where `order` is taken from.
+    const uint64_t* pass_at = nullptr;
+    const int64_t* order_source = nullptr;
     double accumulated_scale = 0.0;  // of the gradients kept from earlier batches and this one's; 0: this one's alone
 };
 
