@@ -1,0 +1,261 @@
+"""Models on a device: the CPU's results within rounding, and the same again for every way in which rows reach it.
+
+They run on each device that this build and machine have; a build with FUSEDNET_EMULATED_CUDA has one without a GPU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fusednet
+from fusednet import _native
+from fusednet.layers import (
+    AlphaDropout,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    FractionalMaxPooling2D,
+    LayerNormalization,
+    MaxPooling2D,
+    PReLU,
+    Reshape,
+)
+from fusednet.optimizers import SGD, Adam, AdamW, Lion
+
+DEVICES = [name for name in _native.device_names() if name != "cpu" and not _native.why_no_device(name)]
+needs_device = pytest.mark.skipif(not DEVICES, reason="this build or machine has no device")
+
+
+@pytest.fixture(params=DEVICES or ["none"])
+def device(request):
+    if request.param == "none":
+        pytest.skip("this build or machine has no device")
+    return request.param
+
+
+def data(rows=330, features=12, classes=4, seed=0):
+    g = np.random.default_rng(seed)
+    return g.normal(size=(rows, features)).astype(np.float32), g.integers(0, classes, rows)
+
+
+def train(device, layers, optimizer="adam", loss="sparse_categorical_crossentropy", epochs=3, batch=32, **fit):
+    model = fusednet.Sequential(layers(), seed=5)
+    model.compile(optimizer, loss, ["accuracy"], device=device)
+    x, y = data()
+    if loss == "mse":
+        y = np.eye(4, dtype=np.float32)[y]
+    history = model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, **fit)
+    return model, history.history
+
+
+NETS = {
+    "batchnorm": lambda: [Dense(20, use_bias=False, input_shape=[12]), BatchNormalization(), Dense(4, "softmax")],
+    "wide": lambda: [Dense(150, "elu", input_shape=[12]), Dense(70, "gelu"), Dense(4, "softmax")],
+    "dropout": lambda: [Dense(24, "selu", input_shape=[12]), AlphaDropout(0.2), Dropout(0.3), Dense(4, "softmax")],
+    "layernorm": lambda: [Dense(20, input_shape=[12]), LayerNormalization(), PReLU(), Dense(4, "softmax")],
+    "penalties": lambda: [
+        Dense(20, "tanh", kernel_regularizer="l2", kernel_constraint="max_norm", input_shape=[12]),
+        Dense(8, activity_regularizer="l2"),
+        Dense(4, "softmax"),
+    ],
+    "pooling": lambda: [
+        Dense(36, input_shape=[12]),
+        Reshape([6, 6, 1]),
+        MaxPooling2D(2),
+        fusednet.layers.Flatten(),
+        Dense(4, "softmax"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(0.05), Adam(0.01, global_clipnorm=0.5), AdamW(0.01), Lion(0.001, clipvalue=0.1)]
+)
+@pytest.mark.parametrize("net", NETS)
+def test_same_as_on_the_cpu(device, net, optimizer):
+    """Losses, metrics and weights after 33 steps, the last batch of each epoch a short one."""
+    there, history = train(device, NETS[net], optimizer)
+    here, expected = train("cpu", NETS[net], optimizer)
+    assert there.plan.device == device
+    assert here.plan.device == "cpu"
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+    np.testing.assert_allclose(history["accuracy"], expected["accuracy"], atol=0.01)
+    # a sign that rounding turns moves a weight by Lion's whole step
+    tolerance = 4e-3 if isinstance(optimizer, Lion) else 2e-4
+    for ours, theirs in zip(there.get_weights(), here.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=tolerance, rtol=1e-3)
+    x, y = data(seed=1)
+    np.testing.assert_allclose(there.predict(x, verbose=0), here.predict(x, verbose=0), atol=tolerance)
+    np.testing.assert_allclose(there.evaluate(x, y, verbose=0), here.evaluate(x, y, verbose=0), atol=1e-2)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_gradients(device, net):
+    """In float64, on the device, against two-sided differences taken there."""
+    model = fusednet.Sequential(NETS[net](), seed=5)
+    model.compile("sgd", "sparse_categorical_crossentropy", device=device)
+    x, y = data(rows=9)
+    assert fusednet.check_gradients(model, x, y, max_elements=20, inputs=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_held_or_sent_in_turns(device, dtype, weighted):
+    """The same bits: held there for a fit, packed slice by slice, and a batch at a time."""
+    g = np.random.default_rng(2)
+    x, y = g.integers(0, 255, (700, 30)).astype(dtype), g.integers(0, 3, 700).astype(np.int32)
+    weights = g.uniform(0.5, 2.0, 700) if weighted else None
+
+    def plan():
+        model = fusednet.Sequential(
+            [BatchNormalization(input_shape=[30]), Dense(9, "elu"), Dropout(0.2), Dense(3, "softmax")], seed=1
+        )
+        model.compile(Adam(0.01), "sparse_categorical_crossentropy", device=device)
+        return model._engine.plan(50)
+
+    order = g.permutation(700)
+    plans = [plan() for _ in range(3)]
+    held, turns, single = plans
+    held.hold(x, y, weights)
+    total = held.train(x, y, order, 0, 700, 50, np.inf, weights)
+    assert total["next"] == total["samples"] == 700
+    assert total["steps"] == 14
+    total = turns.train(x, y, order, 0, 700, 50, np.inf, weights)
+    assert total["next"] == 700
+    for begin in range(0, 700, 50):
+        single.train(x, y, order, begin, begin + 50, 50, np.inf, weights)
+    held.release()
+
+    def arrays(plan):
+        return [plan.get(name) for info in plan.tensors() for name in [info["name"], *info["slots"]]]
+
+    for ours, turned, alone in zip(*map(arrays, plans), strict=True):
+        np.testing.assert_array_equal(ours, turned)
+        np.testing.assert_array_equal(ours, alone)
+    assert held.step == turns.step == single.step == 14
+
+
+def test_rows_changed_after_the_hold(device):
+    """Nobody looks at what was held before."""
+    model, _ = train(device, NETS["wide"])
+    x, y = data()
+    plan = model._engine.plan(32)
+    labels = y.astype(np.int32)
+    plan.hold(x, labels)
+    plan.release()
+    before = model.get_weights()
+    x[:] = np.nan
+    assert plan.train(x, labels, None, 0, 32, 32, np.inf)["status"] == "loss"
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("bad", ["input", "rate"])
+def test_a_refused_step_changes_nothing(device, bad):
+    """What is enqueued behind it does nothing: weights, slots, statistics and counters are those before it."""
+    x, y = data()
+    model = fusednet.Sequential(NETS["batchnorm"](), seed=5)
+    model.compile(Adam(0.01), "sparse_categorical_crossentropy", device=device)
+    model.fit(x, y, batch_size=32, epochs=2, verbose=0)
+    twin = fusednet.Sequential(NETS["batchnorm"](), seed=5)
+    twin.compile(Adam(0.01), "sparse_categorical_crossentropy", device=device)
+    twin.fit(x, y, batch_size=32, epochs=2, verbose=0)
+    broken = x.copy()
+    if bad == "input":
+        broken[32 * 4 + 7, 3] = np.inf  # the fifth batch
+        steps = 4
+    else:
+        model.optimizer.learning_rate = 1e38
+        steps = 0
+    with pytest.raises(fusednet.NonFiniteError, match=f"step {2 * 11 + steps + 1}"):
+        model.fit(broken, y, batch_size=32, shuffle=False, verbose=0, check_finite=False)
+    if steps:
+        twin.fit(x[: 32 * steps], y[: 32 * steps], batch_size=32, shuffle=False, verbose=0)
+    assert model.step == twin.step
+    for ours, theirs in zip(model._engine.read().values(), twin._engine.read().values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    model.optimizer.learning_rate = 0.01
+    model.fit(x, y, batch_size=32, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Adam(0.01, gradient_accumulation_steps=3),
+        Adam(0.01, use_ema=True, ema_overwrite_frequency=4),
+        SGD(0.1, clipnorm=0.2),
+    ],
+    ids=["accumulation", "averages", "clipnorm"],
+)
+def test_steps_that_differ(device, optimizer):
+    """Where one step is not like the one before it, none is replayed in its place."""
+    there, history = train(device, NETS["wide"], optimizer)
+    here, expected = train("cpu", NETS["wide"], optimizer)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+    assert there.step == here.step
+    assert there.plan.pending == here.plan.pending
+
+
+def test_schedule_and_regions_drawn_for_each_batch(device):
+    schedule = fusednet.optimizers.schedules.ExponentialDecay(0.05, 5, 0.5)
+
+    def layers():
+        pool = [Reshape([7, 7, 1]), FractionalMaxPooling2D(1.4), fusednet.layers.Flatten()]
+        return [Dense(49, input_shape=[12]), *pool, Dense(4, "softmax")]
+
+    _, history = train(device, layers, SGD(schedule))
+    _, expected = train("cpu", layers, SGD(schedule))
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+
+
+def test_from_device_to_device_and_back(device):
+    """compile moves a model, its weights go with it; a file knows nothing of devices."""
+    x, _ = data()
+    model, _ = train("cpu", NETS["batchnorm"])
+    before = model.predict(x, verbose=0)
+    model.compile("adam", "sparse_categorical_crossentropy", device=device)
+    np.testing.assert_allclose(model.predict(x, verbose=0), before, atol=1e-6)
+    assert model.device == model.plan.device == device
+    model.compile("adam", "sparse_categorical_crossentropy", device="cpu")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), before)
+
+
+def test_resume(device, tmp_path):
+    """Bit for bit, from a file in the middle."""
+    x, y = data()
+    whole = fusednet.Sequential(NETS["dropout"](), seed=5)
+    whole.compile("adam", "sparse_categorical_crossentropy", device=device)
+    whole.fit(x, y, epochs=2, verbose=0)
+    whole.save(tmp_path / "model.safetensors")
+    whole.fit(x, y, epochs=1, verbose=0)
+    again = fusednet.models.load_model(tmp_path / "model.safetensors")
+    again._engine.device, again._engine._stale = device, True
+    again.fit(x, y, epochs=1, verbose=0)
+    for ours, theirs in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_no_room(device):
+    """The error says how much was asked for; the model goes on where it was."""
+    model, _ = train("cpu", NETS["wide"])
+    x, _ = data()
+    before = model.predict(x, verbose=0)
+    huge = fusednet.Sequential([Dense(4_000_000, input_shape=[4_000_000])])
+    huge.compile("sgd", "mse", device=device)
+    with pytest.raises(MemoryError, match=rf"MB of memory of device '{device}', got .* MB free of"):
+        huge.predict(np.zeros((1, 4_000_000), np.float32), verbose=0)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), before)
+
+
+def test_unknown_and_missing_devices(monkeypatch):
+    model = fusednet.Sequential(NETS["wide"]())
+    with pytest.raises(ValueError, match=r"'device' expects one of 'cpu', 'cuda'.*, got 'gpu'"):
+        model.compile("adam", "mse", device="gpu")
+    if "cuda" not in DEVICES:
+        with pytest.raises(RuntimeError, match="device 'cuda' cannot be used: "):
+            model.compile("adam", "mse", device="cuda")
+    assert model.device == fusednet._config.default_device()
+    monkeypatch.setenv("FUSEDNET_DEVICE", "abacus")
+    with pytest.raises(ValueError, match="abacus"):
+        fusednet.Sequential(NETS["wide"]()).compile("adam", "mse")
