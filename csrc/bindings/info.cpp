@@ -214,11 +214,35 @@ std::string why_no_device(const std::string& name) {
     return name == "cpu" || device_tables(name.c_str(), &why).float32 ? "" : why;
 }
 
+// 13000 is "13.0"
+py::object cuda_version(int version) {
+    if (version == 0) return py::none();
+    return py::str(std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10));
+}
+
 py::dict cuda_info() {
-    const cuda::DeviceInfo info = cuda::device_info();
+    const cuda::DeviceInfo& info = cuda::device_info();
+    py::list devices;
+    for (int i = 0; i < std::min(info.count, cuda::most_devices); ++i) {
+        const cuda::DeviceProperties& properties = info.devices[i];
+        py::dict device;
+        device["name"] = properties.name;
+        device["compute_capability"] = std::to_string(properties.major) + "." + std::to_string(properties.minor);
+        device["memory"] = properties.memory;
+        devices.append(device);
+    }
     py::dict d;
     d["built"] = info.built;
-    d["reason"] = info.reason;
+    d["available"] = info.reason == nullptr;
+    d["reason"] = info.reason ? py::object(py::str(info.reason)) : py::none();
+    std::istringstream capabilities(info.capabilities);
+    py::list compiled;
+    for (std::string one; capabilities >> one;) compiled.append(one);
+    d["compute_capabilities"] = compiled;
+    d["runtime"] = cuda_version(info.runtime);
+    d["driver"] = cuda_version(info.driver);
+    d["devices"] = devices;
+    d["products"] = info.products ? py::object(py::str(info.products)) : py::none();
     return d;
 }
 

@@ -93,7 +93,7 @@ constexpr Table<T> made = make_table("cuda_emulated");
 
 }  // namespace float64
 
-#include "advance.h"
+#include "frame.h"
 
 extern const Table<float> table;
 extern const Table<double> table64;
@@ -135,12 +135,6 @@ void copy(void* to, const void* from, size_t bytes) noexcept {
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
 }
-void judge_step(const Judgement& judgement) noexcept {
-    enqueue([=] { judge(judgement); });
-}
-void advance(const Advance& a) noexcept {
-    advance_cursor(a);
-}
 void begin_capture() noexcept {
     queue->captured = new std::vector<Work>;
 }
@@ -172,7 +166,7 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .download = copy,
                                  .guard = guard,
                                  .judge = judge_step,
-                                 .advance = advance,
+                                 .advance = advance_cursor,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
                                  .replay = replay,

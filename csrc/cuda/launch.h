@@ -17,7 +17,8 @@ struct Nothing {};
 #ifdef __CUDACC__
 
 template <class K>
-__global__ void __launch_bounds__(K::threads) run_kernel(const K kernel) {
+__global__ void __launch_bounds__(K::threads) run_kernel(const K kernel, const int32_t* guard) {
+    if (guard && *guard != 0) return;
     __shared__ alignas(16) unsigned char bytes[sizeof(typename K::Shared)];
     auto& shared = *reinterpret_cast<typename K::Shared*>(bytes);
     typename K::Local local;
@@ -29,11 +30,11 @@ __global__ void __launch_bounds__(K::threads) run_kernel(const K kernel) {
     }
 }
 
-// In the order of the calling thread's stream. A failure is kept for check_launches, with the name.
+// In the order of the calling thread's stream. A failure is kept with the name; see runtime.h.
 template <class K>
 void launch(const char* name, Index blocks, const K& kernel) noexcept {
     if (blocks == 0 || failed()) return;
-    run_kernel<K><<<unsigned(blocks), K::threads, 0, stream()>>>(kernel);
+    run_kernel<K><<<unsigned(blocks), K::threads, 0, stream()>>>(kernel, guard());
     note_launch(name);
 }
 

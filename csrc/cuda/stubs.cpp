@@ -3,8 +3,27 @@
 
 namespace fusednet::cuda {
 
-DeviceInfo device_info() noexcept {
-    return {.built = false, .reason = "this version has no CUDA backend"};
+namespace {
+constexpr const char* missing =
+    "built without it; build from source with a CUDA toolkit: pip install . -C cmake.define.FUSEDNET_CUDA=ON";
+}
+
+const DeviceInfo& device_info() noexcept {
+    static constexpr DeviceInfo info = {.built = false, .reason = missing};
+    return info;
+}
+
+const Device* find_device(const char** why) noexcept {
+    *why = missing;
+    return nullptr;
+}
+
+const Table<float>* float32_table() noexcept {
+    return nullptr;
+}
+
+const Table<double>* float64_table() noexcept {
+    return nullptr;
 }
 
 }  // namespace fusednet::cuda

@@ -85,7 +85,6 @@ class Config:
             f"{table['name']} ({table['lanes']} lanes{'' if table['supported'] else ', not supported here'})"
             for table in self.isa["tables"]
         )
-        cuda = self.cuda["reason"] or ("built" if self.cuda["built"] else "not built")
         rows = [
             ("fusednet", self.version),
             ("machine", self.machine),
@@ -94,15 +93,32 @@ class Config:
             ("products", self.isa["products"][self.precision]),
             ("float64 kernels", f"{self.isa['float64_lanes']} lanes"),
             ("threads", str(self.threads)),
-            ("CUDA", f"{'yes' if self.cuda['built'] else 'no'} ({cuda})"),
+            *_cuda_rows(self.cuda),
         ]
         return "\n".join(f"{name:<16} {value}" for name, value in rows)
 
     __repr__ = __str__
 
 
+def _cuda_rows(cuda: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("CUDA", "yes" if cuda["available"] else f"no: {cuda['reason']}")]
+    if not cuda["built"]:
+        return rows
+    rows.append(("CUDA versions", f"{cuda['runtime']} (built with), {cuda['driver'] or 'none'} (driver's)"))
+    rows.append(("CUDA kernels", f"compute capability {', '.join(cuda['compute_capabilities'])}"))
+    rows.append(("CUDA products", cuda["products"]))
+    for number, device in enumerate(cuda["devices"]):
+        memory = f"{device['memory'] / 2**30:.1f} GiB"
+        rows.append((f"CUDA device {number}", f"{device['name']}, {device['compute_capability']}, {memory}"))
+    return rows
+
+
 def show_config() -> Config:
     """Version, kernel tables and which of them is used and why, products, threads, CUDA; print what it returns.
+
+    `cuda` is a dictionary: `built`, `available` and if not the `reason`, the `compute_capabilities` that kernels were
+    compiled for, the versions `runtime` and `driver`, `devices` (`name`, `compute_capability`, `memory` in bytes) and
+    `products`, what serves large matrix products.
 
     Raises:
         ValueError: FUSEDNET_ISA names a table that does not exist or that this CPU does not support, or

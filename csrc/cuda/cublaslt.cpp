@@ -1,0 +1,249 @@
+#include "cublaslt.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "cublaslt_abi.h"
+#include "runtime.h"
+#include "text.h"
+
+namespace fusednet::cuda {
+namespace {
+
+constexpr size_t library_workspace = size_t(32) << 20;  // NVIDIA's advice for Hopper and newer
+
+struct Library {
+    lt::Functions f = {};
+    bool found = false;
+    char text[1024] = {};
+
+    Library() noexcept {
+        if (const char* path = std::getenv("FUSEDNET_CUBLASLT"); path && *path) {
+            if (!open(path)) print(text, sizeof text, "our own kernels (FUSEDNET_CUBLASLT: %s)", why_);
+            return;
+        }
+        if (open_beside("cu13/lib/libcublasLt.so.13") || open("libcublasLt.so.13") ||
+            open_beside("cublas/lib/libcublasLt.so.12") || open("libcublasLt.so.12"))
+            return;
+        print(text, sizeof text, "our own kernels (no libcublasLt.so.13 or .12 was found: pip install %s)",
+              "nvidia-cublas");
+    }
+
+private:
+    char why_[512] = {};
+
+    // In the packages' folder that holds ours as well.
+    bool open_beside(const char* library) noexcept {
+        Dl_info here;
+        if (!dladdr(reinterpret_cast<void*>(&library_text), &here) || !here.dli_fname) return false;
+        const char* end = std::strrchr(here.dli_fname, '/');
+        if (!end) return false;
+        char path[1024];
+        print(path, sizeof path, "%.*s/../nvidia/%s", int(end - here.dli_fname), here.dli_fname, library);
+        return open(path);
+    }
+
+    bool open(const char* path) noexcept {
+        void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!handle) {
+            const char* error = dlerror();
+            print(why_, sizeof why_, "%s", error ? error : path);
+            return false;
+        }
+        const bool all = get(handle, "cublasLtGetVersion", f.version) && get(handle, "cublasLtCreate", f.create) &&
+                         get(handle, "cublasLtMatmulDescCreate", f.create_descriptor) &&
+                         get(handle, "cublasLtMatmulDescDestroy", f.destroy_descriptor) &&
+                         get(handle, "cublasLtMatmulDescSetAttribute", f.set_descriptor) &&
+                         get(handle, "cublasLtMatrixLayoutCreate", f.create_layout) &&
+                         get(handle, "cublasLtMatrixLayoutDestroy", f.destroy_layout) &&
+                         get(handle, "cublasLtMatmulPreferenceCreate", f.create_preference) &&
+                         get(handle, "cublasLtMatmulPreferenceDestroy", f.destroy_preference) &&
+                         get(handle, "cublasLtMatmulPreferenceSetAttribute", f.set_preference) &&
+                         get(handle, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) &&
+                         get(handle, "cublasLtMatmul", f.matmul);
+        if (!all) {
+            dlclose(handle);
+            return false;
+        }
+        // 130002 is 13.0.2; before 12.9 it was 120802 likewise, before 12 five digits
+        const size_t version = f.version();
+        Dl_info info;
+        const bool known = dladdr(reinterpret_cast<void*>(f.version), &info) && info.dli_fname;
+        print(text, sizeof text, "cuBLASLt %zu.%zu.%zu (%s)", version / 10000, version / 100 % 100, version % 100,
+              known ? info.dli_fname : path);
+        return found = true;
+    }
+
+    template <class F>
+    bool get(void* handle, const char* name, F& function) noexcept {
+        function = reinterpret_cast<F>(dlsym(handle, name));
+        if (!function) print(why_, sizeof why_, "it has no %s", name);
+        return function != nullptr;
+    }
+};
+
+const Library& library() noexcept {
+    static const Library loaded;
+    return loaded;
+}
+
+// Of the device that is current at the first product.
+lt::Handle handle() noexcept {
+    static const lt::Handle created = [] {
+        lt::Handle h = nullptr;
+        return library().f.create(&h) == lt::success ? h : nullptr;
+    }();
+    return created;
+}
+
+// What the library's choice depends on.
+struct Key {
+    int64_t rows, cols, inner, a_ld, b_ld, d_ld;
+    uint32_t a_alignment, b_alignment, d_alignment;
+    Operands operands;
+    bool a_transposed, b_transposed, bias;
+    bool operator==(const Key&) const = default;
+};
+
+uint32_t alignment_of(const void* p) noexcept {
+    const auto bits = reinterpret_cast<uintptr_t>(p) | 256;
+    return uint32_t(bits & -bits);
+}
+
+struct Choice {
+    Key key = {};
+    bool used = false, serves = false;
+    lt::Descriptor descriptor = nullptr;
+    lt::Layout a = nullptr, b = nullptr, d = nullptr;
+    lt::Heuristic best = {};
+
+    Choice() = default;
+    Choice(const Choice&) = delete;
+    Choice& operator=(const Choice&) = delete;
+    ~Choice() { drop(); }
+
+    void drop() noexcept {
+        const lt::Functions& f = library().f;
+        if (descriptor) f.destroy_descriptor(descriptor);
+        for (lt::Layout layout : {a, b, d})
+            if (layout) f.destroy_layout(layout);
+        descriptor = nullptr;
+        a = b = d = nullptr;
+        used = serves = false;
+    }
+
+    void make(const Key& wanted, const LibraryProduct& p) noexcept {
+        drop();
+        key = wanted;
+        used = true;
+        lt::Preference preference = nullptr;
+        serves = library().f.create_preference(&preference) == lt::success && describe(p) && choose(preference);
+        if (preference) library().f.destroy_preference(preference);
+    }
+
+    bool set_bias(const void* bias) noexcept { return set(lt::bias_pointer, bias); }
+
+private:
+    template <class Value>
+    bool set(lt::DescriptorAttribute attribute, const Value& value) noexcept {
+        return library().f.set_descriptor(descriptor, attribute, &value, sizeof value) == lt::success;
+    }
+    bool layout(lt::Layout& made, lt::Type type, bool transposed, int64_t rows, int64_t cols, int64_t ld) noexcept {
+        if (transposed) std::swap(rows, cols);
+        return library().f.create_layout(&made, type, uint64_t(rows), uint64_t(cols), ld) == lt::success;
+    }
+    bool describe(const LibraryProduct& p) noexcept {
+        const bool wide = p.operands == Operands::float64;
+        const lt::Type result = wide ? lt::real_64f : lt::real_32f;
+        const lt::Type operand = p.operands == Operands::bfloat16 ? lt::real_16bf : result;
+        const lt::Compute compute = wide                           ? lt::compute_64f
+                                    : p.operands == Operands::tf32 ? lt::compute_32f_fast_tf32
+                                                                   : lt::compute_32f;
+        return library().f.create_descriptor(&descriptor, compute, result) == lt::success &&
+               set(lt::transpose_a, p.a.transposed ? lt::transpose : lt::plain) &&
+               set(lt::transpose_b, p.b.transposed ? lt::transpose : lt::plain) &&
+               set(lt::epilogue, p.bias ? lt::epilogue_bias : lt::epilogue_default) && (!p.bias || set_bias(p.bias)) &&
+               layout(a, operand, p.a.transposed, p.rows, p.inner, p.a.ld) &&
+               layout(b, operand, p.b.transposed, p.inner, p.cols, p.b.ld) &&
+               layout(d, result, false, p.rows, p.cols, p.d_ld);
+    }
+    bool choose(lt::Preference preference) noexcept {
+        const auto prefer = [&](lt::PreferenceAttribute attribute, auto value) {
+            return library().f.set_preference(preference, attribute, &value, sizeof value) == lt::success;
+        };
+        int given = 0;
+        return prefer(lt::workspace_bytes, uint64_t(library_workspace)) && prefer(lt::alignment_a, key.a_alignment) &&
+               prefer(lt::alignment_b, key.b_alignment) && prefer(lt::alignment_c, key.d_alignment) &&
+               prefer(lt::alignment_d, key.d_alignment) &&
+               library().f.heuristic(handle(), descriptor, a, b, d, d, preference, 1, &best, &given) == lt::success &&
+               given > 0 && best.state == lt::success;
+    }
+};
+
+// The last products of a thread; a network has a few for each layer.
+struct Choices {
+    static constexpr int count = 128;
+    Choice held[count];
+    int next = 0;
+
+    Choice& find(const LibraryProduct& p) noexcept {
+        const Key key = {.rows = p.rows,
+                         .cols = p.cols,
+                         .inner = p.inner,
+                         .a_ld = p.a.ld,
+                         .b_ld = p.b.ld,
+                         .d_ld = p.d_ld,
+                         .a_alignment = alignment_of(p.a.data),
+                         .b_alignment = alignment_of(p.b.data),
+                         .d_alignment = alignment_of(p.d),
+                         .operands = p.operands,
+                         .a_transposed = p.a.transposed,
+                         .b_transposed = p.b.transposed,
+                         .bias = p.bias != nullptr};
+        for (Choice& choice : held)
+            if (choice.used && choice.key == key) return choice;
+        Choice& choice = held[next];
+        next = (next + 1) % count;
+        choice.make(key, p);
+        return choice;
+    }
+};
+
+}  // namespace
+
+bool library_found() noexcept {
+    return library().found;
+}
+
+const char* library_text() noexcept {
+    return library().text;
+}
+
+bool library_product(const LibraryProduct& p) noexcept {
+    if (failed()) return true;  // nothing else would be done either
+    if (!library_found() || !handle()) return false;
+    static thread_local Choices choices;
+    Choice& choice = choices.find(p);
+    if (!choice.serves || (p.bias && !choice.set_bias(p.bias))) return false;
+    void* const workspace = workspace_bytes(Space::library, library_workspace);
+    if (!workspace) return true;
+    // scales of the sums' type
+    const double one64 = 1, beta64 = p.accumulate ? 1 : 0;
+    const float one32 = 1, beta32 = p.accumulate ? 1 : 0;
+    const bool wide = p.operands == Operands::float64;
+    const lt::Status status =
+        library().f.matmul(handle(), choice.descriptor, wide ? static_cast<const void*>(&one64) : &one32, p.a.data,
+                           choice.a, p.b.data, choice.b, wide ? static_cast<const void*>(&beta64) : &beta32, p.d,
+                           choice.d, p.d, choice.d, &choice.best.algorithm, workspace, library_workspace, stream());
+    if (status != lt::success) {
+        char why[32];
+        print(why, sizeof why, "status %d", int(status));
+        note_failure("product by cuBLASLt", why);
+    }
+    return true;
+}
+
+}  // namespace fusednet::cuda

@@ -1,0 +1,34 @@
+// Large matrix products by cuBLASLt, which is loaded where it is found; the build needs no part of it.
+#pragma once
+
+#include <stdint.h>
+
+namespace fusednet::cuda {
+
+// What the operands are made of. C, D, the bias and the sums are float64 for float64, else float32.
+enum class Operands { float32, tf32, bfloat16, float64 };
+
+// D = op(A) op(B) + bias, or + C with C = D, column after column as the library counts: D (rows, cols), op(A)
+// (rows, inner), op(B) (inner, cols), a bias for each row.
+struct LibraryProduct {
+    struct Matrix {
+        const void* data;
+        bool transposed;
+        int64_t ld;
+    };
+    int64_t rows, cols, inner;
+    Matrix a, b;
+    void* d;
+    int64_t d_ld;
+    const void* bias;  // or null
+    bool accumulate;
+    Operands operands;
+};
+
+// On the calling thread's queue. False: there is no library, or it has nothing for this product.
+bool library_product(const LibraryProduct& product) noexcept;
+bool library_found() noexcept;
+// "cuBLASLt 13.0.2 (/path)", or what serves without it and why. Lives as long as the process.
+const char* library_text() noexcept;
+
+}  // namespace fusednet::cuda

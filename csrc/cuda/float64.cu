@@ -1,0 +1,33 @@
+// The same kernels in float64, for gradient checks there.
+#include "target.h"
+
+#include "cublaslt.h"
+#include "runtime.h"
+
+namespace fusednet::cuda {
+
+__device__ inline void add_one(unsigned long long* counter) {
+    atomicAdd(counter, 1ull);
+}
+
+namespace float64 {
+
+#include "launch.h"
+
+#include "../cpu/vec_float64.h"
+
+#include "kernels.h"
+
+#include "products.h"
+
+constexpr Table<T> make_cuda_table() noexcept {
+    Table<T> table = make_table("cuda");
+    table.gemm = product<product_as_is>;
+    return table;
+}
+
+extern const Table<T> table;
+constinit const Table<T> table = make_cuda_table();
+
+}  // namespace float64
+}  // namespace fusednet::cuda

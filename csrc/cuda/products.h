@@ -1,0 +1,42 @@
+// Which products the library does, and how they look to it. Included after gemm.h.
+
+constexpr Index least_library_work = Index(1) << 21;  // m n k; below it a launch costs more than the arithmetic
+
+// C is row-major, the library counts by columns: it computes C' = B' A'. False: strides that it cannot take.
+inline bool as_library_product(const Gemm<T>& g, LibraryProduct& p) {
+    if (g.b_col == 1 && g.b_row >= g.n)
+        p.a = {g.b, false, g.b_row};
+    else if (g.b_row == 1 && g.b_col >= g.k)
+        p.a = {g.b, true, g.b_col};
+    else
+        return false;
+    if (g.a_col == 1 && g.a_row >= g.k)
+        p.b = {g.a, false, g.a_row};
+    else if (g.a_row == 1 && g.a_col >= g.m)
+        p.b = {g.a, true, g.a_col};
+    else
+        return false;
+    p.rows = g.n;
+    p.cols = g.m;
+    p.inner = g.k;
+    p.d = g.c.data;
+    p.d_ld = g.c.ld;
+    p.bias = g.bias;
+    p.accumulate = g.accumulate;
+    p.operands = sizeof(T) == 8 ? Operands::float64 : Operands::float32;
+    return g.c.ld >= g.n;
+}
+
+inline bool product_as_is(const LibraryProduct& p) noexcept {
+    return library_product(p);
+}
+
+// The library's product, or ours where it has none.
+template <bool (*by_library)(const LibraryProduct&) noexcept>
+void product(const Gemm<T>& g) noexcept {
+    LibraryProduct p;
+    const bool large = g.m > 0 && g.n > 0 && g.m * g.n * g.k >= least_library_work;
+    if (!large || !library_found() || !as_library_product(g, p) || !by_library(p)) return gemm(g);
+    if (g.epilogue)
+        g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
+}

@@ -1,0 +1,351 @@
+// Device "cuda" over CUDA's runtime. A queue is a stream of its own with its workspaces and a pinned buffer.
+#include "runtime.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "device.h"
+#include "text.h"
+
+namespace fusednet::cuda {
+
+namespace float32 {
+void enqueue_judge(const Judgement& judgement) noexcept;
+void enqueue_advance(const Advance& advance) noexcept;
+}  // namespace float32
+
+namespace {
+
+constexpr size_t mebibyte = size_t(1) << 20;
+constexpr int text_size = 320;
+
+// A process may use several devices; ours is current only while we need it to be.
+class Current {
+public:
+    Current() noexcept {
+        if (cudaGetDevice(&before_) != cudaSuccess) before_ = device_number;
+        if (before_ != device_number) (void)cudaSetDevice(device_number);
+    }
+    ~Current() {
+        if (before_ != device_number) (void)cudaSetDevice(before_);
+    }
+    Current(const Current&) = delete;
+    Current& operator=(const Current&) = delete;
+
+private:
+    int before_ = device_number;
+};
+
+// Errors of what ran before, which any later call returns.
+bool is_late(cudaError_t error) noexcept {
+    return error >= cudaErrorIllegalAddress && error < cudaErrorNotPermitted && error != cudaErrorLaunchOutOfResources;
+}
+
+// Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other.
+struct Staging {
+    static constexpr size_t half = 4 * mebibyte, alignment = 256;
+    char* bytes = nullptr;
+    cudaEvent_t read[2] = {};  // when the device has read all of a half
+    bool tried = false;
+    int side = 0;
+    size_t used = 0;
+};
+
+// Memory of a workspace. What it has outgrown stays until the queue closes: captured kernels come back to it.
+struct Held {
+    void* memory = nullptr;
+    size_t bytes = 0;
+    Held* before = nullptr;
+};
+
+struct Queue {
+    cudaStream_t stream = nullptr;
+    const int32_t* guard = nullptr;
+    Held* held[int(Space::count)] = {};
+    Staging staging;
+    const char* last_kernel = "none";
+    bool failed = false;
+    char failure[text_size] = {}, told[text_size] = {};
+    int device_before = device_number;
+
+    void fail(const char* what, const char* why) noexcept {
+        if (!failed) print(failure, sizeof failure, "%s: %s", what, why);
+        failed = true;
+    }
+    // Takes the error from the runtime as well, so that no later call is blamed for it.
+    bool check(cudaError_t error, const char* what) noexcept {
+        if (error == cudaSuccess) return true;
+        (void)cudaGetLastError();
+        if (!is_late(error)) {
+            fail(what, cudaGetErrorString(error));
+            return false;
+        }
+        char kernel[text_size];
+        print(kernel, sizeof kernel, "kernel '%s' or one before it", last_kernel);
+        fail(kernel, cudaGetErrorString(error));
+        return false;
+    }
+    // All that was asked of the device is done.
+    bool finish() noexcept {
+        if (!check(cudaStreamSynchronize(stream), "waiting for the device")) return false;
+        staging.used = 0;
+        return true;
+    }
+};
+
+thread_local Queue* queue = nullptr;
+
+void destroy(Queue* q) noexcept {
+    const Current current;
+    if (q->stream) (void)cudaStreamSynchronize(q->stream);
+    for (Held* held : q->held)
+        while (held) {
+            (void)cudaFree(held->memory);
+            delete std::exchange(held, held->before);
+        }
+    for (cudaEvent_t event : q->staging.read)
+        if (event) (void)cudaEventDestroy(event);
+    if (q->staging.bytes) (void)cudaFreeHost(q->staging.bytes);
+    if (q->stream) (void)cudaStreamDestroy(q->stream);
+    (void)cudaGetLastError();
+    delete q;
+}
+
+void* open(const char** why) noexcept {
+    if (!find_device(why)) return nullptr;
+    const Current current;
+    Queue* q = new (std::nothrow) Queue;
+    const cudaError_t error =
+        q ? cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking) : cudaErrorMemoryAllocation;
+    if (error == cudaSuccess) return q;
+    (void)cudaGetLastError();
+    static thread_local char text[text_size];
+    print(text, sizeof text, "no stream: %s", cudaGetErrorString(error));
+    *why = text;
+    if (q) destroy(q);
+    return nullptr;
+}
+
+void enter(void* next) noexcept {
+    if (next == queue) return;
+    if (queue && queue->device_before != device_number) (void)cudaSetDevice(queue->device_before);
+    queue = static_cast<Queue*>(next);
+    if (!queue) return;
+    queue->device_before = device_number;
+    queue->check(cudaGetDevice(&queue->device_before), "the current device");
+    if (queue->device_before != device_number) queue->check(cudaSetDevice(device_number), "choosing the device");
+}
+
+void close(void* old) noexcept {
+    if (queue == old) enter(nullptr);
+    if (old) destroy(static_cast<Queue*>(old));
+}
+
+void* allocate(size_t bytes) noexcept {
+    const Current current;
+    void* memory = nullptr;
+    const cudaError_t error = cudaMalloc(&memory, std::max<size_t>(bytes, 1));
+    if (error == cudaSuccess) return memory;
+    (void)cudaGetLastError();
+    if (queue && error != cudaErrorMemoryAllocation) queue->check(error, "allocating");
+    return nullptr;
+}
+
+void release(void* memory) noexcept {
+    const Current current;
+    if (cudaFree(memory) != cudaSuccess) (void)cudaGetLastError();
+}
+
+void memory(size_t* free, size_t* total) noexcept {
+    const Current current;
+    *free = *total = 0;
+    if (cudaMemGetInfo(free, total) != cudaSuccess) (void)cudaGetLastError();
+}
+
+void clear(void* to, size_t bytes) noexcept {
+    if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, queue->stream), "clearing the device's memory");
+}
+
+// False where the system pins no memory; pageable copies serve then.
+bool stage(Queue& q) noexcept {
+    Staging& s = q.staging;
+    if (s.tried) return s.bytes;
+    s.tried = true;
+    void* bytes = nullptr;
+    if (cudaMallocHost(&bytes, 2 * Staging::half) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return false;
+    }
+    s.bytes = static_cast<char*>(bytes);
+    for (cudaEvent_t& event : s.read)
+        if (!q.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event")) return false;
+    return true;
+}
+
+constexpr const char* uploading = "copying to the device";
+
+bool next_half(Queue& q) noexcept {
+    Staging& s = q.staging;
+    if (!q.check(cudaEventRecord(s.read[s.side], q.stream), uploading)) return false;
+    s.side ^= 1;
+    s.used = 0;
+    return q.check(cudaEventSynchronize(s.read[s.side]), uploading);
+}
+
+void upload(void* to, const void* from, size_t bytes) noexcept {
+    if (failed() || bytes == 0) return;
+    Queue& q = *queue;
+    if (!stage(q)) {
+        if (!q.failed) q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, q.stream), uploading);
+        return;
+    }
+    Staging& s = q.staging;
+    for (size_t done = 0; done < bytes;) {
+        if (s.used >= Staging::half && !next_half(q)) return;
+        const size_t n = std::min(bytes - done, Staging::half - s.used);
+        char* place = s.bytes + size_t(s.side) * Staging::half + s.used;
+        std::memcpy(place, static_cast<const char*>(from) + done, n);
+        if (!q.check(cudaMemcpyAsync(static_cast<char*>(to) + done, place, n, cudaMemcpyHostToDevice, q.stream),
+                     uploading))
+            return;
+        done += n;
+        s.used += (n + Staging::alignment - 1) / Staging::alignment * Staging::alignment;
+    }
+}
+
+void download(void* to, const void* from, size_t bytes) noexcept {
+    if (failed() || bytes == 0) return;
+    Queue& q = *queue;
+    if (q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, q.stream), "copying from the device"))
+        q.finish();
+}
+
+void begin_capture() noexcept {
+    if (!failed())
+        queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeThreadLocal), "capturing a step");
+}
+
+void* end_capture() noexcept {
+    if (!queue) return nullptr;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t captured = nullptr;
+    if (queue->check(cudaStreamEndCapture(queue->stream, &graph), "capturing a step") &&
+        !queue->check(cudaGraphInstantiate(&captured, graph, 0), "instantiating a step"))
+        captured = nullptr;
+    if (graph) (void)cudaGraphDestroy(graph);
+    return captured;
+}
+
+void replay(void* captured) noexcept {
+    if (failed()) return;
+    queue->check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(captured), queue->stream), "replaying a step");
+    queue->last_kernel = "of a replayed step";
+}
+
+void forget(void* captured) noexcept {
+    if (captured && cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(captured)) != cudaSuccess)
+        (void)cudaGetLastError();
+}
+
+void set_guard(const int32_t* status) noexcept {
+    if (queue) queue->guard = status;
+}
+
+const char* wait() noexcept {
+    if (!queue) return "no queue was entered";
+    queue->finish();
+    if (!queue->failed) return nullptr;
+    queue->failed = false;
+    std::memcpy(queue->told, queue->failure, sizeof queue->told);
+    return queue->told;
+}
+
+}  // namespace
+
+CUstream_st* stream() noexcept {
+    return queue ? queue->stream : nullptr;
+}
+
+const int32_t* guard() noexcept {
+    return queue ? queue->guard : nullptr;
+}
+
+bool failed() noexcept {
+    return !queue || queue->failed;
+}
+
+// Each is at least twice the one before it, so that what has been outgrown is less than what is in use.
+void* workspace_bytes(Space space, size_t bytes) noexcept {
+    if (failed()) return nullptr;
+    Queue& q = *queue;
+    Held*& held = q.held[int(space)];
+    if (held && bytes <= held->bytes) return held->memory;
+    const size_t least = std::max<size_t>({bytes, held ? 2 * held->bytes : 0, 1});
+    const size_t rounded = (least + 2 * mebibyte - 1) / (2 * mebibyte) * (2 * mebibyte);
+    auto* const next = new (std::nothrow) Held;
+    if (!next) {
+        q.fail("a workspace", "out of the host's memory");
+        return nullptr;
+    }
+    const cudaError_t error = cudaMalloc(&next->memory, rounded);
+    if (error == cudaSuccess) {
+        next->bytes = rounded;
+        next->before = held;
+        held = next;
+        return held->memory;
+    }
+    delete next;
+    if (error != cudaErrorMemoryAllocation) {
+        q.check(error, "a workspace");
+        return nullptr;
+    }
+    (void)cudaGetLastError();
+    size_t free = 0, total = 0;
+    memory(&free, &total);
+    char why[text_size];
+    print(why, sizeof why, "out of memory: asked for %zu MiB, %zu of %zu MiB are free", rounded / mebibyte,
+          free / mebibyte, total / mebibyte);
+    q.fail("a workspace", why);
+    return nullptr;
+}
+
+void note_launch(const char* kernel) noexcept {
+    const cudaError_t error = cudaGetLastError();
+    if (error == cudaSuccess) {
+        queue->last_kernel = kernel;
+        return;
+    }
+    char what[text_size];
+    print(what, sizeof what, "kernel '%s'", kernel);
+    queue->check(error, what);
+}
+
+void note_failure(const char* what, const char* why) noexcept {
+    if (queue) queue->fail(what, why);
+}
+
+extern const Device device;
+constinit const Device device = {.name = "cuda",
+                                 .open = open,
+                                 .close = close,
+                                 .enter = enter,
+                                 .allocate = allocate,
+                                 .release = release,
+                                 .memory = memory,
+                                 .clear = clear,
+                                 .upload = upload,
+                                 .download = download,
+                                 .guard = set_guard,
+                                 .judge = float32::enqueue_judge,
+                                 .advance = float32::enqueue_advance,
+                                 .begin_capture = begin_capture,
+                                 .end_capture = end_capture,
+                                 .replay = replay,
+                                 .forget = forget,
+                                 .wait = wait};
+
+}  // namespace fusednet::cuda

@@ -1,0 +1,31 @@
+// The queue that the calling thread has entered, as kernels and products see it: where they run, memory for what they
+// leave half done, and what failed. Nothing here needs CUDA's headers.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct CUstream_st;
+
+namespace fusednet::cuda {
+
+// Memory until the next use of the same space: a kernel's own, partial results of sums, rewritten operands of a
+// product, the library's.
+enum class Space { own, parts, operands, library, count };
+
+CUstream_st* stream() noexcept;
+// Kernels do nothing while it points at something else than 0.
+const int32_t* guard() noexcept;
+// Whether something has failed since the last `wait`; what follows is not begun.
+bool failed() noexcept;
+// Null where there is no room, which is a failure. Kernels in flight keep what they were given.
+void* workspace_bytes(Space space, size_t bytes) noexcept;
+template <class A>
+A* workspace(Space space, ptrdiff_t count) noexcept {
+    return static_cast<A*>(workspace_bytes(space, size_t(count) * sizeof(A)));
+}
+// After each launch: did it go?
+void note_launch(const char* kernel) noexcept;
+void note_failure(const char* what, const char* why) noexcept;
+
+}  // namespace fusednet::cuda
