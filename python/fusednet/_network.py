@@ -151,6 +151,11 @@ class Network(Weighted):
         self._need_built("plan")
         return self._engine.plan()
 
+    @property
+    def device(self) -> str:
+        """Where the arrays lie and the work is done: "cpu" or "cuda"."""
+        return self._engine.device
+
     def summary(self, print_fn: Callable[[str], object] = print) -> None:
         """Print a table of the layers, their output shapes and parameters."""
         print_fn(_summary.table(self.name, self._engine))

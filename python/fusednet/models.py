@@ -86,11 +86,6 @@ class Sequential(Network):
         self._engine.compile(found, rule, metric_list(self.label, metrics, found), device)
 
     @property
-    def device(self) -> str:
-        """Where the arrays lie and the work is done: "cpu" or "cuda"."""
-        return self._engine.device
-
-    @property
     def loss(self) -> Loss | None:
         """The loss, or None before `compile`."""
         return self._engine.loss
