@@ -3,9 +3,25 @@
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
+
+#include "judge.h"
 
 namespace fusednet {
+
+struct StepScalars;
+
+// The next step's rows and scalars from what was sent for many: order[i] = source[row + i], or row + i where source is
+// null, for i < size; `now` from `ahead`; *pass; then the cursor moves on.
+struct Advance {
+    Cursor* cursor;
+    int64_t size;
+    const int64_t* source;
+    int64_t* order;
+    uint64_t* pass;
+    int32_t multipliers;  // scalars a step
+    const StepScalars* ahead;
+    StepScalars* now;
+};
 
 struct Device {
     const char* name;
@@ -21,6 +37,14 @@ struct Device {
     void (*download)(void* to, const void* from, size_t bytes) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
+    // All pointers in these are to the device's memory.
+    void (*judge)(const Judgement&) noexcept;
+    void (*advance)(const Advance&) noexcept;
+    // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it.
+    void (*begin_capture)() noexcept;
+    void* (*end_capture)() noexcept;
+    void (*replay)(void* captured) noexcept;
+    void (*forget)(void* captured) noexcept;
     // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
     const char* (*wait)() noexcept;
 };

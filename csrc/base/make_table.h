@@ -48,6 +48,9 @@ constexpr Table<T> make_table(const char* name) noexcept {
         .squared_norm = squared_norm,
         .dot = dot,
         .gather = {gather<uint8_t>, gather<float>, gather<double>},
+        .gather_labels = gather_labels,
+        .fill = fill,
+        .is_below = is_below,
         .first_nonfinite_row = first_nonfinite_row,
     };
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device.h"
 #include "rows.h"
 
 namespace fusednet {
@@ -191,6 +192,7 @@ struct PoolBackward {  // dx = 0, then dx[argmax] += dy
 struct Draw {
     uint64_t seed, stream;
     Index first_row, first_col, width;
+    const uint64_t* pass = nullptr;  // of a device alone: added to the stream
 };
 // y = the row's formula of x and the draw. y may be x.
 template <class T>
@@ -265,8 +267,14 @@ struct MetricArgs {
     double* sums;
 };
 
-// w -= decay * w, then w is updated in place from clamp(g * scale, ±clip_value), then, where average is not null,
-// average = average_momentum * average + (1 - average_momentum) * w. scalars come from Formulas::optimizer_scalars.
+// What an update needs to know of its step, in one place: a device holds it.
+struct StepScalars {
+    double optimizer[max_scalars];  // from Formulas::optimizer_scalars
+    double learning_rate, decay, average_momentum;
+};
+
+// Where decays: w -= decay * w. Then w is updated in place from clamp(g * *scale, ±clip_value), then, where average is
+// not null, average = average_momentum * average + (1 - average_momentum) * w.
 template <class T>
 struct UpdateArgs {
     Index rows, cols;
@@ -274,12 +282,11 @@ struct UpdateArgs {
     T* w;
     View<const T> g;
     T* slot[max_slots];
-    const double* scalars;
-    double scale;
+    const StepScalars* scalars;
+    const double* scale;
     double clip_value;  // infinity: none
-    double decay = 0.0;
+    bool decays = false;
     T* average = nullptr;
-    double average_momentum = 0.0;
 };
 
 // Columns of w projected on what the constraint allows, in place.
@@ -313,6 +320,15 @@ struct AccumulateArgs {
     Index rows, cols;
     View<T> sum, g;
     double scale;  // 0: not the end
+};
+
+// y[i] = *from, or `constant` where from is null.
+template <class T>
+struct FillArgs {
+    Index n;
+    T* y;
+    const T* from;
+    double constant;
 };
 
 // Sums in float64 of x y and of |x y|, element by element.
@@ -374,9 +390,14 @@ struct Table {
     void (*squared_norm)(Index rows, Index cols, View<const T> x, double* norm) noexcept;  // summed in float64
     void (*dot)(Index rows, Index cols, View<const T> x, View<const T> y, Dot* sums) noexcept;
     void (*gather[int(Source::count)])(const GatherArgs<T>&) noexcept;
+    // to[i] = from[order[i]], or from[i] where order is null
+    void (*gather_labels)(Index n, const int32_t* from, const int64_t* order, int32_t* to) noexcept;
+    void (*fill)(const FillArgs<T>&) noexcept;
+    void (*is_below)(Index n, T* x, double limit) noexcept;                                     // x = x < limit ? 1 : 0
     void (*first_nonfinite_row)(Index rows, Index cols, View<const T> x, Index* row) noexcept;  // `rows`: there is none
     Product<T> reduced[int(Precision::count)] = {};                                             // see Products
-    const char* base = nullptr;  // the table that all but the products are of, if not this one
+    const char* base = nullptr;      // the table that all but the products are of, if not this one
+    const Device* device = nullptr;  // where the arrays lie; null: in the host's memory
 
     Product<T> product(Precision p) const noexcept { return reduced[int(p)] ? reduced[int(p)] : gemm; }
 };

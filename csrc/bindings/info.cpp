@@ -9,6 +9,7 @@
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
 #include "../cuda/device.h"
+#include "../cuda/pick.h"
 #include "../plan/plan.h"
 #include "arrays.h"
 #include "names.h"
@@ -207,6 +208,18 @@ py::object cuda_version(int version) {
     return py::str(std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10));
 }
 
+std::vector<std::string> device_names() {
+    std::vector<std::string> names{"cpu"};
+    for (const char* const* name = known_devices(); *name; ++name) names.push_back(*name);
+    return names;
+}
+
+// Empty where nothing is missing.
+std::string why_no_device(const std::string& name) {
+    const char* why = "";
+    return name == "cpu" || device_tables(name.c_str(), &why).float32 ? "" : why;
+}
+
 py::dict cuda_info() {
     const cuda::DeviceInfo& info = cuda::device_info();
     py::list devices;
@@ -331,6 +344,8 @@ void register_info(py::module_& m) {
     m.def("schedule_rows", &schedule_rows);
     m.def("isa_info", &isa_info);
     m.def("cuda_info", &cuda_info);
+    m.def("device_names", &device_names);
+    m.def("why_no_device", &why_no_device, py::arg("name"));
     m.def("get_num_threads", &get_threads);
     m.def("set_num_threads", &set_threads, py::arg("count"));
     m.def("cgroup_cpus", &cgroup_cpus, py::arg("groups"), py::arg("root"));

@@ -44,8 +44,10 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
     const Optimizer row = row_of<Optimizer>(op, "optimizer", optimizer_names, optimizer);
     dispatch(op, "w", w, [&](auto zero) {
         using T = decltype(zero);
-        double scalars[max_scalars] = {};
-        scalars_of(op, row, step, hyper, scalars);
+        StepScalars scalars{};
+        scalars_of(op, row, step, hyper, scalars.optimizer);
+        scalars.decay = decay;
+        scalars.average_momentum = average_momentum;
         const Index n = cols_of(w);
         UpdateArgs<T> args{.rows = 1,
                            .cols = n,
@@ -53,17 +55,16 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
                            .w = vector<T>(op, "w", w, n, true),
                            .g = {vector<T>(op, "g", g, n, false), n},
                            .slot = {},
-                           .scalars = scalars,
-                           .scale = scale,
+                           .scalars = &scalars,
+                           .scale = &scale,
                            .clip_value = clip_value.value_or(INFINITY)};
         if (!args.g.data) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
         const size_t wanted = optimizer_slots(row).size();
         if (slots.size() != wanted)
             Argument{op, "slots"}.bad_value(std::to_string(wanted) + " arrays", std::to_string(slots.size()));
         for (size_t i = 0; i < slots.size(); ++i) args.slot[i] = vector<T>(op, "slots", slots[i], n, true);
-        args.decay = decay;
+        args.decays = decay != 0.0;
         args.average = vector<T>(op, "average", average, n, true);
-        args.average_momentum = average_momentum;
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
         share_tiles(1, n, 1, elements_a_task, 16, [&](const Tile& t) {

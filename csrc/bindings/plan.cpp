@@ -19,7 +19,7 @@ public:
     explicit PyPlan(const py::dict& config) {
         check_environment();
         PlanSpec spec = plan_spec(config);
-        if (!spec.float64) used_table();
+        if (!spec.float64 && spec.device == "cpu") used_table();
         plan_ = make_plan(std::move(spec));
     }
 
@@ -217,6 +217,14 @@ void train_epochs(PyPlan& self, const py::array& x, const py::array& y, const st
     if (interrupt.stopped()) throw py::error_already_set();
 }
 
+void hold(PyPlan& self, const py::array& x, const py::array& y, const py::object& weights) {
+    const Rows rows = samples("hold", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("hold", y, weights, x.shape(0), nullptr, 0, 0);
+    const Index count = x.shape(0);
+    const py::gil_scoped_release release;
+    self.plan().hold(rows, targets, count);
+}
+
 py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
                   bool training, const py::object& weights) {
     const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
@@ -367,6 +375,7 @@ void register_plan(py::module_& m) {
     py::class_<PyPlan>(m, "Plan", py::is_final(), "A network compiled to fused steps over one block of memory.")
         .def(py::init<const py::dict&>(), py::arg("config"))
         .def_property_readonly("dtype", [](const PyPlan& p) { return p.spec().float64 ? "float64" : "float32"; })
+        .def_property_readonly("device", [](const PyPlan& p) { return p.spec().device; })
         .def_property_readonly("precision", [](const PyPlan& p) { return precision_names[int(p.spec().precision)]; })
         .def_property_readonly("batch", [](const PyPlan& p) { return p.spec().batch; })
         .def_property_readonly("features", [](const PyPlan& p) { return p.spec().features; })
@@ -403,6 +412,8 @@ void register_plan(py::module_& m) {
         .def("train_epochs", &train_epochs, py::arg("x"), py::arg("y"), py::arg("seed"), py::arg("stream"),
              py::arg("epochs"), py::arg("batch"), py::arg("weights"), py::arg("results"))
         .def("recalibrate", &recalibrate, py::arg("x"), py::arg("begin"), py::arg("end"))
+        .def("hold", &hold, py::arg("x"), py::arg("y"), py::arg("weights") = py::none())
+        .def("release", [](PyPlan& p) { p.plan().release(); })
         .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"),
              py::arg("weights") = py::none())
         .def("apply_gradients", &apply_gradients)

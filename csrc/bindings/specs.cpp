@@ -266,6 +266,7 @@ PlanSpec plan_spec(const py::dict& d) {
     spec.float64 = dtype == "float64";
     if (!spec.float64 && dtype != "float32")
         Argument{"Plan", "dtype"}.bad_value("float32 or float64", "'" + dtype + "'");
+    spec.device = get(d, "device", std::string("cpu"));
     const auto precision =
         row_of<Precision>("Plan", "precision", precision_names, get(d, "precision", std::string(precision_names[0])));
     if (!spec.float64) spec.precision = precision;

@@ -24,6 +24,19 @@ void gather(const GatherArgs<T>& a) noexcept {
     }
 }
 
+inline void gather_labels(Index n, const int32_t* from, const int64_t* order, int32_t* to) noexcept {
+    for (Index i = 0; i < n; ++i) to[i] = from[order ? static_cast<Index>(order[i]) : i];
+}
+
+inline void fill(const FillArgs<T>& a) noexcept {
+    const T value = a.from ? *a.from : static_cast<T>(a.constant);
+    for (Index i = 0; i < a.n; ++i) a.y[i] = value;
+}
+
+inline void is_below(Index n, T* x, double limit) noexcept {
+    for (Index i = 0; i < n; ++i) x[i] = double(x[i]) < limit ? T(1) : T(0);
+}
+
 inline void first_nonfinite_row(Index rows, Index cols, View<const T> x, Index* found) noexcept {
     for (Index i = 0; i < rows; ++i) {
         const T* row = x.row(i);

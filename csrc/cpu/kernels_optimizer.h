@@ -5,10 +5,10 @@
 template <class O, bool more>
 FUSEDNET_INLINE void update_pass(const UpdateArgs<T>& a) {
     static_assert(O::slots <= max_slots);
-    const O optimizer(a.scalars);
-    const V scale(a.scale);
-    [[maybe_unused]] const V lowest(-a.clip_value), highest(a.clip_value), decay(a.decay);
-    [[maybe_unused]] const V keeps(a.average_momentum), takes(1 - a.average_momentum);
+    const O optimizer(a.scalars->optimizer);
+    const V scale(*a.scale);
+    [[maybe_unused]] const V lowest(-a.clip_value), highest(a.clip_value), decay(a.decays ? a.scalars->decay : 0.0);
+    [[maybe_unused]] const V keeps(a.scalars->average_momentum), takes(1 - a.scalars->average_momentum);
     T* const weights = a.w;
     T* slots[O::slots + 1];
     for (int s = 0; s < O::slots; ++s) slots[s] = a.slot[s];
@@ -39,7 +39,7 @@ FUSEDNET_INLINE void update_pass(const UpdateArgs<T>& a) {
 
 template <class O>
 void optimizer_update(const UpdateArgs<T>& a) noexcept {
-    if (a.decay != 0 || a.average || a.clip_value < __builtin_inf())
+    if (a.decays || a.average || a.clip_value < __builtin_inf())
         update_pass<O, true>(a);
     else
         update_pass<O, false>(a);

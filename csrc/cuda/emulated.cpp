@@ -1,36 +1,62 @@
 // The device's kernels on the host: blocks and threads are loops, the device's memory is the host's. Compiled for tests
 // only, so that they can be held against the truth without a device.
 #include <cstdlib>
+#include <functional>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "target.h"
 
 namespace fusednet::cuda_emulated {
 
-// Memory for a kernel's partial results, until the next kernel asks for the same space.
+// Memory for a kernel's partial results, until the next kernel asks for the same space. It only grows, and what was
+// handed out stays: a captured kernel comes back to it.
 enum class Space { own, parts, count };
 
 class Workspace {
 public:
-    ~Workspace() {
-        for (void* p : data_) std::free(p);
-    }
-    void* get(Space space, size_t bytes) noexcept {
-        void*& p = data_[int(space)];
-        std::free(p);
-        p = std::malloc(bytes + 1);
-        __builtin_memset(p, 0xff, bytes);
-        return p;
+    void* get(Space space, size_t bytes) {
+        auto& held = held_[int(space)];
+        if (held.empty() || held.back().size() < bytes) held.emplace_back(bytes + 1);
+        return held.back().data();
     }
 
 private:
-    void* data_[int(Space::count)] = {};
+    std::vector<std::vector<char>> held_[int(Space::count)];
 };
 
+using Work = std::function<void()>;
+
+// What the calling thread has entered.
+struct Queue {
+    const int32_t* guard = nullptr;
+    std::vector<Work>* captured = nullptr;  // what is enqueued goes there
+    Workspace workspace;
+};
+thread_local Queue* queue = nullptr;
+
+// Now, or when what is captured is replayed; guarded as it is now.
+template <class W>
+void enqueue(const W& work) {
+    const int32_t* const guard = queue ? queue->guard : nullptr;
+    const auto guarded = [=] {
+        if (!guard || *guard == 0) work();
+    };
+    if (queue && queue->captured)
+        queue->captured->push_back(guarded);
+    else
+        guarded();
+}
+
+// Full of NaN whenever a kernel begins with it.
 template <class A>
-A* workspace(Space space, Index count) noexcept {
-    static thread_local Workspace held;
-    return static_cast<A*>(held.get(space, size_t(count) * sizeof(A)));
+A* workspace(Space space, Index count) {
+    static thread_local Workspace without_queue;
+    const size_t bytes = size_t(count) * sizeof(A);
+    void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
+    enqueue([=] { __builtin_memset(memory, 0xff, bytes); });
+    return static_cast<A*>(memory);
 }
 
 inline void add_one(unsigned long long* counter) {
@@ -38,6 +64,10 @@ inline void add_one(unsigned long long* counter) {
 }
 
 #include "launch.h"
+
+#include "../base/philox.h"
+
+namespace float32 {
 
 #include "vec_float.h"
 
@@ -49,7 +79,104 @@ constexpr Index lanes = 1;
 
 #include "kernels.h"
 
-extern const Table<T> table;
-constinit const Table<T> table = make_table("cuda_emulated");
+constexpr Table<T> made = make_table("cuda_emulated");
+
+}  // namespace float32
+
+namespace float64 {
+
+#include "../cpu/vec_float64.h"
+
+#include "kernels.h"
+
+constexpr Table<T> made = make_table("cuda_emulated");
+
+}  // namespace float64
+
+#include "advance.h"
+
+extern const Table<float> table;
+extern const Table<double> table64;
+constinit const Table<float> table = float32::made;
+constinit const Table<double> table64 = float64::made;
+
+namespace {
+
+void* open(const char**) noexcept {
+    return new (std::nothrow) Queue;
+}
+void close(void* q) noexcept {
+    if (queue == q) queue = nullptr;
+    delete static_cast<Queue*>(q);
+}
+void enter(void* q) noexcept {
+    queue = static_cast<Queue*>(q);
+}
+// Full of NaN: what is read has to have been written.
+void* allocate(size_t bytes) noexcept {
+    void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (memory) __builtin_memset(memory, 0xff, bytes);
+    return memory;
+}
+void release(void* memory) noexcept {
+    std::free(memory);
+}
+void memory(size_t* free, size_t* total) noexcept {
+    *free = *total = size_t(64) << 20;
+}
+void clear(void* to, size_t bytes) noexcept {
+    if (queue->captured) std::abort();  // a graph would do it again
+    __builtin_memset(to, 0, bytes);
+}
+void copy(void* to, const void* from, size_t bytes) noexcept {
+    if (queue->captured) std::abort();
+    __builtin_memcpy(to, from, bytes);
+}
+void guard(const int32_t* status) noexcept {
+    queue->guard = status;
+}
+void judge_step(const Judgement& judgement) noexcept {
+    enqueue([=] { judge(judgement); });
+}
+void advance(const Advance& a) noexcept {
+    advance_cursor(a);
+}
+void begin_capture() noexcept {
+    queue->captured = new std::vector<Work>;
+}
+void* end_capture() noexcept {
+    return std::exchange(queue->captured, nullptr);
+}
+void replay(void* captured) noexcept {
+    for (const Work& work : *static_cast<std::vector<Work>*>(captured)) work();
+}
+void forget(void* captured) noexcept {
+    delete static_cast<std::vector<Work>*>(captured);
+}
+const char* wait() noexcept {
+    return nullptr;
+}
+
+}  // namespace
+
+extern const Device device;
+constinit const Device device = {.name = "cuda_emulated",
+                                 .open = open,
+                                 .close = close,
+                                 .enter = enter,
+                                 .allocate = allocate,
+                                 .release = release,
+                                 .memory = memory,
+                                 .clear = clear,
+                                 .upload = copy,
+                                 .download = copy,
+                                 .guard = guard,
+                                 .judge = judge_step,
+                                 .advance = advance,
+                                 .begin_capture = begin_capture,
+                                 .end_capture = end_capture,
+                                 .replay = replay,
+                                 .forget = forget,
+                                 .wait = wait};
 
 }  // namespace fusednet::cuda_emulated

@@ -83,3 +83,15 @@ void gather(const GatherArgs<T>& a) noexcept {
         a.dst.row(i)[j] = static_cast<T>(value);
     });
 }
+
+inline void gather_labels(Index n, const int32_t* from, const int64_t* order, int32_t* to) noexcept {
+    each("gather_labels", 1, n, [=] FUSEDNET_DEVICE(Index, Index i) { to[i] = from[order ? Index(order[i]) : i]; });
+}
+
+inline void fill(const FillArgs<T>& a) noexcept {
+    each("fill", 1, a.n, [a] FUSEDNET_DEVICE(Index, Index i) { a.y[i] = a.from ? *a.from : T(a.constant); });
+}
+
+inline void is_below(Index n, T* x, double limit) noexcept {
+    each("is_below", 1, n, [=] FUSEDNET_DEVICE(Index, Index i) { x[i] = double(x[i]) < limit ? T(1) : T(0); });
+}

@@ -6,7 +6,8 @@ FUSEDNET_DEVICE V draw(const Draw& d, Index i, Index j) {
     const uint64_t element = uint64_t(d.first_row + i) * uint64_t(d.width) + uint64_t(d.first_col + j);
     const uint64_t number = element / 4;
     const int k = int(element % 4);
-    const PhiloxBlock block = philox_rounds(uint32_t(number), uint32_t(number >> 32), d.stream, d.seed);
+    const uint64_t stream = d.stream + (d.pass ? *d.pass : 0);
+    const PhiloxBlock block = philox_rounds(uint32_t(number), uint32_t(number >> 32), stream, d.seed);
     if constexpr (normal) {
         const NormalPair pair =
             k < 2 ? normal_pair(block.word[0], block.word[1]) : normal_pair(block.word[2], block.word[3]);

@@ -9,19 +9,21 @@ void optimizer_update(const UpdateArgs<T>& a) noexcept {
         rows = 1;
     }
     each("optimizer_update", rows, cols, [a] FUSEDNET_DEVICE(Index i, Index c) {
-        const O optimizer(a.scalars);
+        const O optimizer(a.scalars->optimizer);
         const Index j = i * a.ld + c;
         const V limit(a.clip_value);
-        const V g = min(limit, max(-limit, a.g.row(i)[c] * V(a.scale)));  // this order passes NaN on
+        const V g = min(limit, max(-limit, a.g.row(i)[c] * V(*a.scale)));  // this order passes NaN on
         V w = a.w[j], slot[O::slots + 1];
-        if (a.decay != 0) w = w - V(a.decay) * w;
+        if (a.decays) w = w - V(a.scalars->decay) * w;
         FUSEDNET_UNROLL
         for (int s = 0; s < O::slots; ++s) slot[s] = a.slot[s][j];
         optimizer.update(w, g, slot);
         a.w[j] = w;
         FUSEDNET_UNROLL
         for (int s = 0; s < O::slots; ++s) a.slot[s][j] = slot[s];
-        if (a.average) a.average[j] = fma(V(a.average_momentum), a.average[j], V(1 - a.average_momentum) * w);
+        if (!a.average) return;
+        const double keeps = a.scalars->average_momentum;
+        a.average[j] = fma(V(keeps), a.average[j], V(1 - keeps) * w);
     });
 }
 
@@ -30,7 +32,9 @@ template <class Term>
 void sum_terms(const char* name, Index rows, Index cols, double* sum, const Term& term) noexcept {
     fold_all<Sums<1>>(
         name, rows, cols, [term] FUSEDNET_DEVICE(Sums<1>& s, Index i, Index j) { s.v[0] += term(i, j); },
-        [sum] FUSEDNET_DEVICE(const Sums<1>& s) { *sum = s.v[0]; });
+        [sum] FUSEDNET_DEVICE(const Sums<1>& s) {
+            if (sum) *sum = s.v[0];
+        });
 }
 
 inline void squared_norm(Index rows, Index cols, View<const T> x, double* sum) noexcept {

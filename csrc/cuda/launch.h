@@ -42,17 +42,19 @@ void launch(const char* name, Index blocks, const K& kernel) noexcept {
 
 template <class K>
 void launch(const char*, Index blocks, const K& kernel) noexcept {
-    typename K::Shared shared;
-    typename K::Local local[K::threads];
-    for (Index block = 0; block < blocks; ++block) {
-        __builtin_memset(static_cast<void*>(&shared), 0xff, sizeof shared);
-        __builtin_memset(static_cast<void*>(local), 0xff, sizeof local);
-        for (int step = 0; step < kernel.steps(); ++step)
-            for (int i = 0; i < K::threads; ++i) {
-                const int thread = block % 2 ? K::threads - 1 - i : i;
-                kernel.run(step, {block, blocks, thread}, shared, local[thread]);
-            }
-    }
+    enqueue([=] {
+        typename K::Shared shared;
+        typename K::Local local[K::threads];
+        for (Index block = 0; block < blocks; ++block) {
+            __builtin_memset(static_cast<void*>(&shared), 0xff, sizeof shared);
+            __builtin_memset(static_cast<void*>(local), 0xff, sizeof local);
+            for (int step = 0; step < kernel.steps(); ++step)
+                for (int i = 0; i < K::threads; ++i) {
+                    const int thread = block % 2 ? K::threads - 1 - i : i;
+                    kernel.run(step, {block, blocks, thread}, shared, local[thread]);
+                }
+        }
+    });
 }
 
 #endif

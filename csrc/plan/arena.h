@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <string>
 #include <vector>
 
 #include "../base/table.h"
@@ -16,6 +17,18 @@
 namespace fusednet {
 
 enum class Use { parameters, gradients, slots, activations, scratch, count };
+
+class DeviceMemoryError : public std::bad_alloc {
+public:
+    DeviceMemoryError(const char* device, size_t asked, size_t free, size_t total)
+        : text_("[Plan] expects " + megabytes(asked) + " MB of memory of device '" + device + "', got " +
+                megabytes(free) + " MB free of " + megabytes(total)) {}
+    const char* what() const noexcept override { return text_.c_str(); }
+
+private:
+    static std::string megabytes(size_t bytes) { return std::to_string((bytes + 999999) / 1000000); }
+    std::string text_;
+};
 
 class Arena {
 public:
@@ -54,7 +67,8 @@ public:
     }
 
     // Ends the measuring run: allocates what it counted, zeroed, and starts again from the first byte.
-    void allocate() {
+    void allocate(const Device* device = nullptr) {
+        if (device) return allocate_on(*device);
         // Panels of a matrix touch every page of it: where the arena fills large pages, the system is asked for them.
         const size_t page = used_ >= large_page ? large_page : alignment;
         const size_t bytes = size_t(checked(Index(used_ / page), Index(page), used_ % page ? Index(page) : 0));
@@ -64,14 +78,28 @@ public:
         if (page == large_page) madvise(base_.get(), bytes, MADV_HUGEPAGE);
 #endif
         __builtin_memset(base_.get(), 0, used_);
-        used_ = 0;
-        for (size_t& counted : by_use_) counted = 0;
+        restart();
     }
 
     size_t bytes() const noexcept { return used_; }
     size_t bytes(Use use) const noexcept { return by_use_[int(use)]; }
 
 private:
+    void allocate_on(const Device& device) {
+        base_ = {static_cast<char*>(device.allocate(used_ ? used_ : alignment)), device.release};
+        if (!base_) {
+            size_t free = 0, total = 0;
+            device.memory(&free, &total);
+            throw DeviceMemoryError(device.name, used_, free, total);
+        }
+        device.clear(base_.get(), used_);
+        restart();
+    }
+    void restart() {
+        used_ = 0;
+        for (size_t& counted : by_use_) counted = 0;
+    }
+
     std::unique_ptr<char, void (*)(void*)> base_{nullptr, std::free};
     size_t used_ = 0;
     size_t by_use_[int(Use::count)] = {};

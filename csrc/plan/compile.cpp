@@ -6,6 +6,7 @@
 
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
+#include "../cuda/pick.h"
 #include "plan.h"
 
 namespace fusednet {
@@ -112,8 +113,8 @@ bool Plan<T>::measures(const LayerSpec& layer, const Tensor<T>& tensor) const {
     // first-level cache.
     const OptimizerSpec& optimizer = spec_.optimizer;
     const double worth_measuring = optimizer.slots > 0 ? 8.0 * 1024.0 * 1024.0 : 16.0 * 1024.0;
-    return std::is_same_v<T, float> && spec_.has_optimizer && layer.kind == LayerSpec::Kind::dense && !tensor.vector &&
-           layer.drop_rate == 0.0 && double(tensor.rows) * double(tensor.cols) >= worth_measuring &&
+    return std::is_same_v<T, float> && !table_.device && spec_.has_optimizer && layer.kind == LayerSpec::Kind::dense &&
+           !tensor.vector && layer.drop_rate == 0.0 && double(tensor.rows) * double(tensor.cols) >= worth_measuring &&
            tensor.rules.l1 == 0.0 && tensor.rules.l2 == 0.0 && optimizer.accumulate == 1 &&
            optimizer.clip_norm == OptimizerSpec::none;
 }
@@ -137,7 +138,8 @@ Tensor<T>* Plan<T>::add_tensor(const LayerSpec& layer, const char* role, Index r
                .average = {},
                .accumulator = {},
                .norms = nullptr,
-               .panels = divide_up(cols, panel_columns(cols)),
+               .width = panel_columns(table_, cols),
+               .panels = divide_up(cols, panel_columns(table_, cols)),
                .penalties = nullptr,
                .scale = nullptr};
     if (!std::strcmp(role, "gamma") || !std::strcmp(role, "moving_variance") || !std::strcmp(role, "variance"))
@@ -152,7 +154,6 @@ Tensor<T>* Plan<T>::add_tensor(const LayerSpec& layer, const char* role, Index r
         if (tensor->stored) tensor->gradient = more(Use::gradients);
         tensor->measured = measurable && (clips || !tensor->stored);
         tensor->norms = arena_.template take<double>(tensor->panels, Use::scratch);
-        tensor->scale = arena_.template take<double>(1, Use::scratch);
         if (tensor->rules.l1 > 0.0 || tensor->rules.l2 > 0.0)
             tensor->penalties = arena_.template take<double>(tensor->panels, Use::scratch);
         for (int s = 0; spec_.has_optimizer && s < optimizer.slots; ++s) {
@@ -200,7 +201,7 @@ void Plan<T>::place_loss(const ActivationSpec& head) {
         if (spec_.loss.from_logits || !identity(head)) kind = fusion.fused;
         binary = !fusion.softmax;
     }
-    const Index tasks = divide_up(spec_.batch, rows_a_task);
+    const Index tasks = row_tasks(table_, spec_.batch);
     losses_ = arena_.template take<double>(tasks, Use::scratch);
     int32_t* labels = nullptr;
     View<T> targets{}, smoothed{};
@@ -225,6 +226,28 @@ void Plan<T>::place_loss(const ActivationSpec& head) {
 
 template <class T>
 void Plan<T>::place_update() {
+    for (const auto& tensor : tensors_)
+        if (tensor->trainable) trained_.push_back(tensor.get());
+    const Index count = Index(trained_.size());
+    squares_ = arena_.template take<double>(count, Use::scratch);
+    scales_ = arena_.template take<double>(count, Use::scratch);
+    penalties_ = arena_.template take<double>(count, Use::scratch);
+    device_rules_ = arena_.template take<TensorRule>(count, Use::scratch);
+    activities_ = arena_.template take<double>(Index(activity_.size()), Use::scratch);
+    for (Norm<T>* norm : norms_)
+        if (norm->learns) learning_norms_.push_back(norm);
+    sound_ = arena_.template take<int64_t>(Index(learning_norms_.size()), Use::scratch);
+    verdict_ = arena_.template take<Verdict>(1, Use::scratch);
+    totals_ = arena_.template take<Totals>(1, Use::scratch);
+    for (size_t i = 0; i < trained_.size(); ++i) {
+        Tensor<T>& t = *trained_[i];
+        t.scale = scales_ + i;
+        rules_.push_back({rates_[size_t(t.rate)], t.decays});
+        if (!table_.device) continue;  // one task each: the device finds all of them side by side
+        t.norms = squares_ + i;
+        if (t.penalties) t.penalties = penalties_ + i;
+    }
+    for (size_t i = 0; table_.device && i < activity_.size(); ++i) activity_[i]->values = activities_ + i;
     // the longest first
     for (const KernelGradient<T>* gradient : measured_) {
         if (gradient->w->stored) continue;
@@ -233,10 +256,9 @@ void Plan<T>::place_update() {
     }
     for (const auto& tensor : tensors_) {
         if (!tensor->trainable || !tensor->stored) continue;
-        const Index count = tensor->rows * tensor->value.ld;
-        for (Index begin = 0; begin < count; begin += update_chunk_size)
-            chunks_.push_back(
-                {tensor.get(), begin, count - begin < update_chunk_size ? count - begin : update_chunk_size, nullptr});
+        const Index size = tensor->rows * tensor->value.ld, most = table_.device ? size : update_chunk_size;
+        for (Index begin = 0; begin < size; begin += most)
+            chunks_.push_back({tensor.get(), begin, size - begin < most ? size - begin : most, nullptr});
     }
     updated_.assign(chunks_.size(), 0);
 }
@@ -245,6 +267,7 @@ template <class T>
 void Plan<T>::compile() {
     tensors_.clear();
     norms_.clear();
+    learning_norms_.clear();
     activity_.clear();
     metrics_.clear();
     backward_of_.clear();
@@ -253,11 +276,13 @@ void Plan<T>::compile() {
     bends_.clear();
     chunks_.clear();
     measured_.clear();
+    trained_.clear();
+    rules_.clear();
     first_values_.clear();
     for (Stages* stages : {&forward_, &loss_, &backward_, &head_}) stages->clear();
     kept_.clear();
     rates_ = {1.0};
-    trains_ = constrained_ = false;
+    trains_ = constrained_ = draws_regions_ = false;
     random_layers_ = 0;
 
     scratch_ = arena_.template take<T>(scratch_bytes / Index(sizeof(T)), Use::scratch);
@@ -291,26 +316,48 @@ void Plan<T>::compile() {
         place_loss(head);
         place_update();
     }
+    sound_or_row_ = arena_.template take<int64_t>(1, Use::scratch);
+    host_scalars_.resize(rates_.size() * size_t(table_.device ? steps_ahead : 1));
     scalars_ = arena_.template take<StepScalars>(Index(rates_.size()), Use::scratch);
+    if (!table_.device) return;
+    scalars_ahead_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
+    cursor_ = arena_.template take<Cursor>(1, Use::scratch);
+    order_ = arena_.template take<int64_t>(spec_.batch, Use::scratch);
+    order_source_ = arena_.template take<int64_t>(Arena::checked(spec_.batch, steps_ahead), Use::scratch);
+    pass_ = arena_.template take<uint64_t>(1, Use::scratch);
 }
 
 // What is not zero before training begins.
 template <class T>
 void Plan<T>::fill() {
-    for (const auto& [data, what] : first_values_)
-        for (Index i = 0; i < what.first; ++i) data[i] = T(what.second);
+    for (const auto& [data, what] : first_values_) table_.fill({what.first, data, nullptr, what.second});
 }
 
 template <class T>
 Plan<T>::Plan(PlanSpec spec, const Table<T>& table)
     : PlanBase(std::move(spec)), table_(at_precision(table, spec_.precision)) {
+    if (table_.device) start_device();
     compile();
-    arena_.allocate();
+    arena_.allocate(table_.device);
     compile();
     fill();
+    if (!table_.device) return;
+    put(device_rules_, rules_.data(), Index(rules_.size()));
+    for (const Stage<T>& stage : forward_)
+        for (const auto& step : stage.steps)
+            if (const auto* regions = dynamic_cast<const PoolRegionsStep<T>*>(step.get()))
+                if (!regions->regions->spec.fractional) regions->place_fixed();
+    check_device();
 }
 
 std::unique_ptr<PlanBase> make_plan(PlanSpec spec) {
+    if (spec.device != "cpu") {
+        const char* why = nullptr;
+        const DeviceTables tables = device_tables(spec.device.c_str(), &why);
+        if (!tables.float32) throw std::runtime_error("[Plan] device '" + spec.device + "': " + why);
+        if (spec.float64) return std::make_unique<Plan<double>>(std::move(spec), *tables.float64);
+        return std::make_unique<Plan<float>>(std::move(spec), *tables.float32);
+    }
     if (spec.float64) return std::make_unique<Plan<double>>(std::move(spec), float64_table());
     return std::make_unique<Plan<float>>(std::move(spec), *picked_table());
 }

@@ -10,17 +10,21 @@ namespace fusednet {
 // slope = (L(v + h) - L(v - h)) / 2h of the reduced loss and bend = (L(v + h) - 2 L(v) + L(v - h)) / h, the difference
 // of the slopes on both sides. The element is left at v.
 template <class T>
-auto Plan<T>::difference(const Batch& batch, T& element, double value, double h, double at_value, Interrupt& interrupt)
+auto Plan<T>::difference(const Batch& batch, T* element, double value, double h, double at_value, Interrupt& interrupt)
     -> Difference {
+    const auto set = [&](T* place, double number) {
+        const T rounded = T(number);
+        put(place, &rounded, 1);
+    };
     double loss[2];
     for (int side = 0; side < 2; ++side) {
-        element = T(side == 0 ? value + h : value - h);
+        set(element, side == 0 ? value + h : value - h);
         // the input is in place already: the gather would undo the change of one of its elements
         for (size_t s = 1; s < forward_.size(); ++s) run_stage(forward_[s], batch, interrupt);
         run(loss_, batch, interrupt);
         loss[side] = reduced_loss(batch);
     }
-    element = T(value);
+    set(element, value);
     return {(loss[0] - loss[1]) / (2.0 * h), std::fabs(loss[0] - 2.0 * at_value + loss[1]) / h};
 }
 
@@ -34,7 +38,8 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
                            Interrupt& interrupt) {
     const std::unique_lock lock = use();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(budget_ms);
-    Batch batch = batch_at(x, y, nullptr, 0, rows);
+    const Staged staged = table_.device ? stage(x, y, nullptr, 0, rows) : Staged{x, y};
+    Batch batch = batch_at(staged.x, staged.y, nullptr, 0, rows);
     batch.training = true;
     const Tensor<T>* owner = nullptr;
     const View<T> view = tensor ? find(*tensor, false, &owner) : input_.data;
@@ -46,8 +51,8 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
     constexpr int levels = 4;
     Index done = 0;
     for (; done < count && (done == 0 || std::chrono::steady_clock::now() < end); ++done) {
-        T& element = view.row(indices[done] / cols)[indices[done] % cols];
-        const double value = double(element);
+        T* const element = view.row(indices[done] / cols) + indices[done] % cols;
+        const double value = double(fetched(static_cast<const T*>(element)));
         double best = 0, error = INFINITY, before = 0, bend = 0;
         double h = step * std::fmax(1.0, std::fabs(value));
         bool bent = false;
@@ -72,6 +77,7 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
         out[2 * done] = best;
         out[2 * done + 1] = error;
     }
+    check_device();
     return done;
 }
 

@@ -2,6 +2,7 @@
 // it needs: no step of training asks for it.
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "../cpu/pick.h"
 #include "plan.h"
@@ -138,6 +139,7 @@ Index Plan<T>::bends_of_loss(Batch batch) {
 template <class T>
 std::vector<std::pair<std::string, Index>> Plan<T>::kinks(const Rows& x, const Targets& y, Index rows) {
     const std::unique_lock lock = use();
+    if (table_.device) throw std::runtime_error("[kinks] expects a plan of the CPU, got one of a device");
     Batch batch = batch_at(x, y, nullptr, 0, rows);
     batch.training = true;
     Interrupt never;

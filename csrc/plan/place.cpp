@@ -1,5 +1,7 @@
 // What each kind of layer becomes: its arrays and buffers, its forward steps, and its backward steps kept for the
 // reversal.
+#include <algorithm>
+
 #include "../cpu/pick.h"
 #include "plan.h"
 
@@ -233,11 +235,13 @@ Value<T> Plan<T>::place_pool(const LayerSpec& layer, Value<T> x, Steps& backward
     const Value<T> y = add_value(cols);
     const View<int32_t> argmax =
         differentiates() ? arena_.template matrix<int32_t>(spec_.batch, cols, Use::activations) : View<int32_t>{};
-    PoolRegions* regions = keep(PoolRegions{spec, {}, {}, {}, {}, 0});
+    int32_t* const drawn = keep(std::vector<int32_t>(size_t(2 * std::max(spec.out_height, spec.out_width))))->data();
+    PoolRegions* regions = keep(PoolRegions{spec, {}, {}, {}, {}, 0, drawn});
     regions->row_begin = arena_.template take<int32_t>(spec.out_height, Use::scratch);
     regions->row_end = arena_.template take<int32_t>(spec.out_height, Use::scratch);
     regions->col_begin = arena_.template take<int32_t>(spec.out_width, Use::scratch);
     regions->col_end = arena_.template take<int32_t>(spec.out_width, Use::scratch);
+    draws_regions_ = draws_regions_ || spec.fractional;
     if (spec.fractional) {  // a number for each axis
         regions->layer = random_layers_;
         random_layers_ += 2;
@@ -283,9 +287,9 @@ Value<T> Plan<T>::place_residual(const LayerSpec& layer, Value<T> x) {
 
 template <class T>
 void Plan<T>::place_activity_penalty(const LayerSpec& layer, Value<T> y, Steps& backward) {
-    const ActivityPenalty<T>* penalty =
+    ActivityPenalty<T>* penalty =
         keep(ActivityPenalty<T>{y, layer.activity_l1, layer.activity_l2,
-                                arena_.template take<double>(divide_up(spec_.batch, rows_a_task), Use::scratch)});
+                                arena_.template take<double>(row_tasks(table_, spec_.batch), Use::scratch)});
     activity_.push_back(penalty);
     if (differentiates())
         backward.push_back(

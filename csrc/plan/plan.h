@@ -1,6 +1,7 @@
 // A network compiled to steps over one arena. Built once; afterwards nothing is allocated and no address changes.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "../base/judge.h"
 #include "../base/table.h"
 #include "../cpu/pool.h"
 #include "arena.h"
@@ -21,8 +23,6 @@
 
 namespace fusednet {
 
-enum class Status { ok, loss, gradient, statistics, interrupted };
-
 // Asks whether to stop, every 20 ms, and only from the thread that made it; what runs then ends with nothing changed.
 class Interrupt {
 public:
@@ -34,6 +34,17 @@ private:
     bool (*asked_)();
     std::chrono::steady_clock::time_point last_;
     std::atomic<bool> stopped_{false};
+};
+
+// Time that a call may take.
+class Budget {
+public:
+    explicit Budget(double ms)
+        : end_(std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(ms)) {}
+    bool over() const { return std::chrono::steady_clock::now() >= end_; }
+
+private:
+    std::chrono::time_point<std::chrono::steady_clock, std::chrono::duration<double, std::nano>> end_;
 };
 
 struct Result {
@@ -77,6 +88,10 @@ public:
                             Interrupt& interrupt) = 0;
     virtual Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                           Interrupt& interrupt) = 0;
+    // Keeps rows that training is about to come back to in the device's memory, if they fit; they do not change
+    // meanwhile. Nothing on the host.
+    virtual void hold(const Rows& x, const Targets& y, Index rows) = 0;
+    virtual void release() noexcept = 0;
     // Has Ctrl-C left part of an update to the next use of the state?
     virtual bool interrupted_update() const = 0;
     // Each BatchNormalization's moving statistics become those of its inputs over all rows, in inference mode.
@@ -111,6 +126,8 @@ std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 // What products are made of: the table may have none of the precision asked for.
 std::string product_text(const Table<float>& table, Precision precision);
 
+constexpr Index steps_ahead = 256;  // whose scalars a device gets at once
+
 // A task of so many operations takes long enough (about 10 µs) to read the clock after it.
 constexpr double worth_looking = 1e6;
 
@@ -125,16 +142,54 @@ struct Stage {
     bool closed = false;  // no other step joins
 };
 
-// What a step of the optimizer needs to know, in one place: a device would hold it.
-struct StepScalars {
-    double optimizer[max_scalars];
-    double decay;
+// Rows of the caller's arrays on their way to a device: packed on the host, in the order that they are wanted.
+class Staging {
+public:
+    explicit Staging(const Device& device) : device_(device) {}
+    ~Staging();
+    Staging(const Staging&) = delete;
+    Staging& operator=(const Staging&) = delete;
+    // Where `bytes` a row of `rows` rows from `data` lie on the device; null for null. One side may be packed while
+    // steps read the other.
+    const void* pack(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order, Index begin,
+                     Index rows);
+
+private:
+    struct Slot {
+        std::vector<char> packed;
+        void* memory = nullptr;
+        size_t bytes = 0;
+    };
+    const Device& device_;
+    Slot slots_[2][3];
+};
+
+struct Staged {
+    Rows x;
+    Targets y;
+};
+
+// A step of so many rows of what is staged there, kept by a device.
+struct Captured {
+    void* graph = nullptr;
+    Index rows = 0;
+    const void *x = nullptr, *y = nullptr, *weights = nullptr, *order = nullptr;
+    Source x_source{}, y_source{};
+};
+
+// All of the caller's rows, in the device's memory for as long as they are held.
+struct Held {
+    Rows x;
+    Targets y;
+    Staged there;
+    std::vector<void*> memory;
 };
 
 template <class T>
 class Plan final : public PlanBase {
 public:
     Plan(PlanSpec spec, const Table<T>& table);
+    ~Plan() override;
 
     std::vector<TensorInfo> tensors() const override;
     bool read(const std::string& name, bool gradient, void* out) override;
@@ -150,6 +205,8 @@ public:
                     Interrupt& interrupt) override;
     Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                   Interrupt& interrupt) override;
+    void hold(const Rows& x, const Targets& y, Index rows) override;
+    void release() noexcept override;
     Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
     Result apply_gradients() override;
     Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) override;
@@ -239,9 +296,52 @@ private:
     double penalty_sum(Index rows) const noexcept;
     double reduced_loss(const Batch& batch) const noexcept;
     void count(Index rows, Result& result) const;
+    void start_device();
+    void check_device() const;
     std::string first_nonfinite(const Batch& batch) const;
-    bool finite_gradients(Result& result) const;
-    bool finite_statistics(const Batch& batch, Result& result) const;
+    Judgement judgement(const Batch& batch) const noexcept;
+    bool accept(const Verdict& verdict, const Batch& batch, Result& result) const;
+    bool finite_gradients(Result& result);
+    bool finite_statistics(const Batch& batch, Result& result);
+    void inspect_statistics() noexcept;
+    void set_scalars(StepScalars* scalars) const noexcept;
+    Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side = 0);
+    void enqueue_step(const Batch& batch);
+    bool capturable() const noexcept;
+    void* capture(const Staged& staged, const Batch& batch, Captured& captured);
+    bool is_held(const Rows& x, const Targets& y) const noexcept;
+    void prepare_scalars();
+    void count_steps(int64_t steps) noexcept;
+    void clear_totals() const;
+    void add_totals(Result& result) const;
+    Index steps_staged(const Rows& x, Index size) const noexcept;
+    Result train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
+                           double budget_ms, Interrupt& interrupt);
+    Result evaluate_on_device(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
+                              Interrupt& interrupt);
+    // Between the plan's memory and the host's.
+    template <class A>
+    void fetch(A* to, const A* from, Index count) const {
+        if (table_.device)
+            table_.device->download(to, from, size_t(count) * sizeof(A));
+        else
+            std::copy(from, from + count, to);
+    }
+    template <class A>
+    void put(A* to, const A* from, Index count) const {
+        if (table_.device)
+            table_.device->upload(to, from, size_t(count) * sizeof(A));
+        else
+            std::copy(from, from + count, to);
+    }
+    void fetch_rows(View<const T> from, Index cols, Index rows, char* to, Index row_bytes) const;
+    void put_rows(View<T> to, Index cols, Index rows, const T* from) const;
+    template <class A>
+    A fetched(const A* from) const {
+        A value;
+        fetch(&value, from, 1);
+        return value;
+    }
     void measure_gradients(double accumulated_scale) noexcept;
     void update(const Batch& batch, Interrupt& interrupt) noexcept;
     void update_chunks(Index rows, Interrupt& interrupt) noexcept;
@@ -257,7 +357,7 @@ private:
     bool ends_accumulation() const noexcept { return pending + 1 >= spec_.optimizer.accumulate; }
     bool finite_loss(const Batch& batch, Result& result) const;
     bool take_step(const Batch& batch, Interrupt& interrupt, Result& result);
-    Difference difference(const Batch& batch, T& element, double value, double h, double at_value,
+    Difference difference(const Batch& batch, T* element, double value, double h, double at_value,
                           Interrupt& interrupt);
     Index bends_of(const Bend& bend, const Batch& batch);
     Index bends_of(const PoolRegions& regions, View<const T> x, Index rows) const;
@@ -270,6 +370,7 @@ private:
 
     std::vector<std::unique_ptr<Tensor<T>>> tensors_;
     std::vector<Norm<T>*> norms_;              // those with statistics of their own
+    std::vector<Norm<T>*> learning_norms_;     // and not frozen
     std::vector<std::shared_ptr<void>> kept_;  // what steps refer to
     std::vector<Steps> backward_of_;           // a block each, until they are put in reverse
     Steps measures_of_;                        // until they are put behind them
@@ -282,7 +383,7 @@ private:
     std::vector<const KernelGradient<T>*> measured_;
     std::vector<double> rates_;  // the multipliers of the learning rate that layers use
     std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training
-    std::vector<const ActivityPenalty<T>*> activity_;
+    std::vector<ActivityPenalty<T>*> activity_;
     std::vector<MetricUse> metrics_;
     Stages forward_, loss_, backward_, head_;
 
@@ -291,7 +392,30 @@ private:
     bool constrained_ = false;
     uint64_t random_layers_ = 0;
     double* losses_ = nullptr;
+    std::vector<Tensor<T>*> trained_;  // and a number of each of them:
+    double *squares_ = nullptr, *scales_ = nullptr, *penalties_ = nullptr;
+    std::vector<TensorRule> rules_;
+    TensorRule* device_rules_ = nullptr;  // the same in the device's memory
+    double* activities_ = nullptr;        // on a device: the values of activity_
+    int64_t* sound_ = nullptr;            // of each of learning_norms_: 1 where its statistics are finite
+    Verdict* verdict_ = nullptr;
+    Totals* totals_ = nullptr;
     StepScalars* scalars_ = nullptr;  // one a multiplier
+    std::vector<StepScalars> host_scalars_;
+    // On a device: where it stands, and what it makes of that.
+    Cursor* cursor_ = nullptr;
+    StepScalars* scalars_ahead_ = nullptr;
+    int64_t* order_ = nullptr;
+    uint64_t* pass_ = nullptr;
+    int64_t* order_source_ = nullptr;
+    Captured captured_[2];
+    Index warm_rows_ =
+        0;  // of the largest step so far that was run without a capture: it made room for partial results
+    Held held_;
+    bool draws_regions_ = false;       // on the host, anew for each batch
+    int64_t* sound_or_row_ = nullptr;  // on a device: what a search has found
+    void* queue_ = nullptr;
+    std::unique_ptr<Staging> staging_;
     T* scratch_ = nullptr;
     Sharing training_, inference_;
     std::mutex busy_;  // one thread at a time

@@ -1,7 +1,6 @@
 // One step after the other: forward, loss, backward, norms, update. The state changes only in `update`, after loss
 // and gradients have been found finite.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,22 +13,12 @@
 namespace fusednet {
 namespace {
 
-class Budget {
-public:
-    explicit Budget(double ms)
-        : end_(std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(ms)) {}
-    bool over() const { return std::chrono::steady_clock::now() >= end_; }
-
-private:
-    std::chrono::time_point<std::chrono::steady_clock, std::chrono::duration<double, std::nano>> end_;
-};
-
 Rows from_row(const Rows& x, Index row) noexcept {
     return {static_cast<const char*>(x.data) + row * x.row_bytes, x.row_bytes, x.source};
 }
 
 // Scattered rows of the batch to come, on their way while this one trains. Long rows need no help.
-void fetch_rows(const Rows& x, Index features, const int64_t* order, Index begin, Index end) noexcept {
+void prefetch_rows(const Rows& x, Index features, const int64_t* order, Index begin, Index end) noexcept {
     constexpr Index line = 64, most = 32 * 1024;  // bytes: what the first-level cache can wait for
     constexpr Index sizes[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
     const Index bytes = features * sizes[int(x.source)];
@@ -75,6 +64,10 @@ void Plan<T>::run_stage(const Stage<T>& stage, const Batch& batch, Interrupt& in
         Interrupt& interrupt;
         const void* looks;  // scratch of the thread that looks for an interrupt: the caller's, or nobody's
     } job{stage, batch, interrupt, nullptr};
+    if (table_.device) {
+        for (const auto& step : stage.steps) step->run(batch, 0, scratch_);
+        return;
+    }
     double work = 0;
     for (const auto& step : stage.steps) work += step->work(batch.rows);
     const Index tasks = stage.steps.front()->tasks(batch.rows);
@@ -108,21 +101,27 @@ std::unique_lock<std::mutex> Plan<T>::use() {
             "[Plan] expects a state that is whole, got that of a process forked while another thread trained the "
             "model");
     forks_ = fork_generation();
+    if (table_.device) table_.device->enter(queue_);
     if (interrupted_update_) finish_update();
     return lock;
 }
 
 template <class T>
 double Plan<T>::loss_sum(Index rows) const noexcept {
-    double sum = 0;
-    for (Index i = 0; i < divide_up(rows, rows_a_task); ++i) sum += losses_[i];
-    return sum;
+    if (table_.device) return fetched(losses_);
+    return sum_of(losses_, int32_t(divide_up(rows, rows_a_task)));
 }
 
 // Of the parameters and, the mean over the batch, of the activities.
 template <class T>
 double Plan<T>::penalty_sum(Index rows) const noexcept {
     double sum = 0;
+    if (table_.device) {
+        for (const auto& t : tensors_)
+            if (t->penalties) sum += fetched(t->penalties);
+        for (const ActivityPenalty<T>* penalty : activity_) sum += fetched(penalty->values);
+        return sum;
+    }
     for (const auto& t : tensors_)
         for (Index i = 0; t->penalties && i < t->panels; ++i) sum += t->penalties[i];
     for (const ActivityPenalty<T>* penalty : activity_)
@@ -159,12 +158,17 @@ template <class T>
 std::string Plan<T>::first_nonfinite(const Batch& batch) const {
     for (const Watch& watch : watches_) {
         Index row = 0;
-        table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), &row);
+        if (table_.device) {
+            table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), sound_or_row_);
+            row = fetched(sound_or_row_);
+        } else {
+            table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), &row);
+        }
         if (row < batch.rows) return watch.layer;
     }
     for (const auto& t : tensors_)
         for (Index i = 0; t->penalties && i < t->panels; ++i)
-            if (!std::isfinite(t->penalties[i])) return t->name;
+            if (!std::isfinite(fetched(t->penalties + i))) return t->name;
     return "loss";
 }
 
@@ -205,6 +209,7 @@ template <class T>
 Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
                       double budget_ms, Interrupt& interrupt) {
     const std::unique_lock lock = use();
+    if (table_.device) return train_on_device(x, y, order, begin, end, size, budget_ms, interrupt);
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
     Result result;
@@ -217,7 +222,7 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
             batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
         {
             const Sharing::Step step(training_, rows);
-            fetch_rows(x, input_.cols, order, result.next + rows, std::min(end, result.next + rows + size));
+            prefetch_rows(x, input_.cols, order, result.next + rows, std::min(end, result.next + rows + size));
             if (!take_step(batch, interrupt, result)) break;
         }
         count(rows, result);
@@ -230,6 +235,7 @@ template <class T>
 Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
                          Interrupt& interrupt) {
     const std::unique_lock lock = use();
+    if (table_.device) return evaluate_on_device(x, y, begin, end, budget_ms, training, interrupt);
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
     Result result;
@@ -257,12 +263,12 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
     const Budget budget(budget_ms);
     while (begin < end) {
         const Index rows = end - begin < spec_.batch ? end - begin : spec_.batch;
-        const Batch batch = batch_at(x, {}, nullptr, begin, rows);
+        const Batch batch = table_.device ? batch_at(stage(x, {}, nullptr, begin, rows).x, {}, nullptr, 0, rows)
+                                          : batch_at(x, {}, nullptr, begin, rows);
         const Sharing::Step step(inference_, rows);
         if (!run(forward_, batch, interrupt) || !run(head_, batch, interrupt)) break;
-        for (Index i = 0; i < rows; ++i)
-            std::memcpy(static_cast<char*>(out) + (begin + i) * out_row_bytes, output_.data.row(i),
-                        size_t(output_.cols) * sizeof(T));
+        fetch_rows(readonly(output_.data), output_.cols, rows, static_cast<char*>(out) + begin * out_row_bytes,
+                   out_row_bytes);
         begin += rows;
         if (budget.over() || interrupt.look()) break;
     }
@@ -277,42 +283,51 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
     Result result;
     std::vector<std::pair<std::vector<T>, std::vector<T>>> before;
     for (const Norm<T>* norm : norms_) {
-        const auto held = [&](const Tensor<T>* t) { return std::vector<T>(t->value.data, t->value.data + t->cols); };
+        const auto held = [&](const Tensor<T>* t) {
+            std::vector<T> values(size_t(t->cols));
+            fetch(values.data(), t->value.data, t->cols);
+            return values;
+        };
         before.push_back({held(norm->moving_mean), held(norm->moving_variance)});
     }
     const auto restore = [&] {
         for (size_t i = 0; i < norms_.size(); ++i) {
-            std::copy(before[i].first.begin(), before[i].first.end(), norms_[i]->moving_mean->value.data);
-            std::copy(before[i].second.begin(), before[i].second.end(), norms_[i]->moving_variance->value.data);
+            put(norms_[i]->moving_mean->value.data, before[i].first.data(), Index(before[i].first.size()));
+            put(norms_[i]->moving_variance->value.data, before[i].second.data(), Index(before[i].second.size()));
         }
         return result;
     };
     for (const Norm<T>* norm : norms_) {
         const Index cols = norm->moving_mean->cols;
         std::vector<double> mean(size_t(cols), 0.0), squares(size_t(cols), 0.0);
+        std::vector<T> batch_mean(mean.size()), batch_variance(mean.size());
         for (Index row = begin; row < end; row += spec_.batch) {
             const Index rows = end - row < spec_.batch ? end - row : spec_.batch;
-            if (!run(forward_, batch_at(x, {}, nullptr, row, rows), interrupt)) {
+            const Batch batch = table_.device ? batch_at(stage(x, {}, nullptr, row, rows).x, {}, nullptr, 0, rows)
+                                              : batch_at(x, {}, nullptr, row, rows);
+            if (!run(forward_, batch, interrupt)) {
                 result.status = Status::interrupted;
                 return restore();
             }
             table_.batchnorm_statistics({rows, cols, readonly(norm->input), norm->mean, norm->variance});
+            fetch(batch_mean.data(), norm->mean, cols);
+            fetch(batch_variance.data(), norm->variance, cols);
             // Chan, Golub and LeVeque 1979, eq. 2.1
             const double n = double(rows), so_far = double(row - begin), share = n / (so_far + n);
             for (Index c = 0; c < cols; ++c) {
-                const double delta = double(norm->mean[c]) - mean[size_t(c)];
+                const double delta = double(batch_mean[size_t(c)]) - mean[size_t(c)];
                 mean[size_t(c)] += delta * share;
-                squares[size_t(c)] += n * double(norm->variance[c]) + delta * delta * share * so_far;
+                squares[size_t(c)] += n * double(batch_variance[size_t(c)]) + delta * delta * share * so_far;
             }
             interrupt.look();
         }
         for (Index c = 0; c < cols; ++c) {
-            norm->moving_mean->value.data[c] = T(mean[size_t(c)]);
-            norm->moving_variance->value.data[c] = T(squares[size_t(c)] / double(end - begin));
+            batch_mean[size_t(c)] = T(mean[size_t(c)]);
+            batch_variance[size_t(c)] = T(squares[size_t(c)] / double(end - begin));
         }
-        Index bad = 1;
-        table_.first_nonfinite_row(1, cols, readonly(norm->moving_variance->value), &bad);
-        if (bad == 0) {
+        put(norm->moving_mean->value.data, batch_mean.data(), cols);
+        put(norm->moving_variance->value.data, batch_variance.data(), cols);
+        if (!std::all_of(batch_variance.begin(), batch_variance.end(), [](T v) { return std::isfinite(v); })) {
             result.status = Status::statistics;
             result.bad = norm->moving_variance->layer;
             result.value = std::numeric_limits<double>::infinity();
@@ -326,7 +341,8 @@ template <class T>
 Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) {
     const std::unique_lock lock = use();
     const FlushDenormals guard(flush<T>);
-    Batch batch = batch_at(x, y, nullptr, 0, rows);
+    const Staged staged = table_.device ? stage(x, y, nullptr, 0, rows) : Staged{x, y};
+    Batch batch = batch_at(staged.x, staged.y, nullptr, 0, rows);
     batch.training = batch.gradients = true;
     Result result;
     Interrupt never;
@@ -339,9 +355,9 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
     result.loss = reduced_loss(batch);
     result.samples = rows;
     if (input_gradient)
-        for (Index i = 0; i < rows; ++i)
-            std::memcpy(static_cast<T*>(input_gradient) + i * input_.cols, input_.gradient.row(i),
-                        size_t(input_.cols) * sizeof(T));
+        fetch_rows(readonly(input_.gradient), input_.cols, rows, static_cast<char*>(input_gradient),
+                   input_.cols * Index(sizeof(T)));
+    check_device();
     return result;
 }
 
@@ -361,6 +377,7 @@ Result Plan<T>::apply_gradients() {
         keep_gradients();
     }
     ++passes;
+    check_device();
     return result;
 }
 

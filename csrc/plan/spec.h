@@ -104,6 +104,7 @@ struct OptimizerSpec {
 
 struct PlanSpec {
     bool float64 = false;
+    std::string device = "cpu";
     Precision precision = Precision::highest;  // of products, where not float64
     Index batch = 0;                           // rows that its buffers hold
     Index features = 0;

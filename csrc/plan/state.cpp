@@ -39,23 +39,25 @@ View<T> Plan<T>::find(const std::string& name, bool gradient, const Tensor<T>** 
 
 template <class T>
 bool Plan<T>::read(const std::string& name, bool gradient, void* out) {
-    if (interrupted_update_) use();
+    std::unique_lock<std::mutex> lock;
+    if (interrupted_update_ || table_.device) lock = use();
     const Tensor<T>* tensor = nullptr;
     const View<T> view = find(name, gradient, &tensor);
     if (!view.data) return false;
-    for (Index i = 0; i < tensor->rows; ++i)
-        std::memcpy(static_cast<T*>(out) + i * tensor->cols, view.row(i), size_t(tensor->cols) * sizeof(T));
+    fetch_rows(readonly(view), tensor->cols, tensor->rows, static_cast<char*>(out), tensor->cols * Index(sizeof(T)));
+    check_device();
     return true;
 }
 
 template <class T>
 bool Plan<T>::write(const std::string& name, bool gradient, const void* values) {
-    if (interrupted_update_) use();
+    std::unique_lock<std::mutex> lock;
+    if (interrupted_update_ || table_.device) lock = use();
     const Tensor<T>* tensor = nullptr;
     const View<T> view = find(name, gradient, &tensor);
     if (!view.data) return false;
-    for (Index i = 0; i < tensor->rows; ++i)
-        std::memcpy(view.row(i), static_cast<const T*>(values) + i * tensor->cols, size_t(tensor->cols) * sizeof(T));
+    put_rows(view, tensor->cols, tensor->rows, static_cast<const T*>(values));
+    check_device();
     return true;
 }
 

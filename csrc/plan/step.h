@@ -12,15 +12,25 @@
 
 namespace fusednet {
 
+constexpr Index divide_up(Index a, Index b) noexcept {
+    return (a + b - 1) / b;
+}
+
 constexpr Index rows_a_task = 64;
+
+// A device takes the whole of an array at once: its steps have one task.
+template <class T>
+Index row_tasks(const Table<T>& table, Index rows) noexcept {
+    return table.device ? 1 : divide_up(rows, rows_a_task);
+}
 
 // Features with the same owner: wide enough for full register tiles, narrow enough to give every thread some.
 constexpr Index panel_columns(Index cols) noexcept {
     return cols <= 32 ? 16 : cols < 512 ? 32 : cols < 2048 ? 64 : 256;
 }
-
-constexpr Index divide_up(Index a, Index b) noexcept {
-    return (a + b - 1) / b;
+template <class T>
+Index panel_columns(const Table<T>& table, Index cols) noexcept {
+    return table.device ? (cols > 0 ? cols : 1) : panel_columns(cols);
 }
 
 // Samples in the caller's memory.
@@ -45,13 +55,16 @@ struct Batch {
     Targets targets;
     const int64_t* order = nullptr;  // rows of x and targets, or null: the first `rows` rows
     double loss_scale = 1.0;
-    uint64_t seed = 0, pass = 0;     // random layers draw by them
+    uint64_t seed = 0, pass = 0;  // random layers draw by them
+    // On a device that looks up where it stands: what is added to `pass`, and where `order` is taken from.
+    const uint64_t* pass_at = nullptr;
+    const int64_t* order_source = nullptr;
     double accumulated_scale = 0.0;  // of the gradients kept from earlier batches and this one's; 0: this one's alone
 };
 
 // The draws of one layer in one pass. The streams below 2^44 are the shuffles' and the first weights'.
 inline Draw draw_of(const Batch& b, uint64_t layer, Index row, Index column, Index width) noexcept {
-    return {b.seed, ((layer + 1) << 44) + b.pass, row, column, width};
+    return {b.seed, ((layer + 1) << 44) + b.pass, row, column, width, b.pass_at};
 }
 
 // An array of the network's state.
@@ -67,6 +80,7 @@ struct Tensor {
     View<T> average;      // moving average of the values, or null
     View<T> accumulator;  // sum of earlier batches' gradients, or null
     double* norms;        // squared norm of the gradient, a number a panel; of a measured one the first alone
+    Index width;          // columns of a panel
     Index panels;
     double* penalties;      // a number a panel, or null
     double* scale;          // of the gradient in the next update: clipping by norm
@@ -75,7 +89,7 @@ struct Tensor {
     int rate = 0;           // which of the step's scalars
     bool decays = false;
 
-    Index panel() const noexcept { return panel_columns(cols); }
+    Index panel() const noexcept { return width; }
     Index columns(Index task) const noexcept {
         return cols - task * panel() < panel() ? cols - task * panel() : panel();
     }
@@ -94,12 +108,17 @@ template <class T>
 class Step {
 public:
     Step(const Table<T>& table, std::string name, Split by, Index count, bool follows)
-        : k(table), label(std::move(name)), split(by), cols(count), panel(panel_columns(count)), local(follows) {}
+        : k(table),
+          label(std::move(name)),
+          split(by),
+          cols(count),
+          panel(panel_columns(table, count)),
+          local(follows) {}
     virtual ~Step() = default;
 
     virtual void run(const Batch& batch, Index task, T* scratch) const noexcept = 0;
     virtual Index tasks(Index rows) const noexcept {
-        return split == Split::rows ? divide_up(rows, rows_a_task) : divide_up(cols, panel);
+        return split == Split::rows ? row_tasks(k, rows) : divide_up(cols, panel);
     }
     virtual double work(Index rows) const noexcept { return 16.0 * double(rows) * double(cols); }  // about: flops
 
@@ -125,6 +144,7 @@ Part part_of(const Step<T>& step, const Batch& b, Index task) noexcept {
         const Index col = task * step.panel;
         return {0, col, b.rows, step.cols - col < step.panel ? step.cols - col : step.panel};
     }
+    if (step.k.device) return {0, 0, b.rows, step.cols};
     const Index row = task * rows_a_task;
     return {row, 0, b.rows - row < rows_a_task ? b.rows - row : rows_a_task, step.cols};
 }
@@ -177,7 +197,7 @@ struct SlopeSource {
         if (from == Slope::random && b.training)
             k.uniform({b.rows, cols, at_column(draws, c), low, high, draw_of(b, layer, 0, c, cols_of_layer)});
         if (row && !(from == Slope::random && b.training))
-            for (Index j = c; j < c + cols; ++j) row[j] = alpha ? alpha->value.data[0] : T(0.5 * (low + high));
+            k.fill({cols, row + c, alpha ? alpha->value.data : nullptr, 0.5 * (low + high)});
         return current(b, c);
     }
     View<const T> current(const Batch& b, Index c) const noexcept {

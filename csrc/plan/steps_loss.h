@@ -2,6 +2,8 @@
 // which are part of the loss.
 #pragma once
 
+#include <algorithm>
+
 #include "step.h"
 
 namespace fusednet {
@@ -45,11 +47,11 @@ struct LossStep final : Step<T> {
 
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        const auto source = [&](Index i) { return b.order ? Index(b.order[part.row + i]) : part.row + i; };
+        const int64_t* const order = at_column(b.order, part.row);
         int32_t* label = labels ? labels + part.row : nullptr;
         const View<T> target = targets.data ? at(targets, part) : View<T>{};
         if (label) {
-            for (Index i = 0; i < part.rows; ++i) label[i] = b.targets.labels[source(i)];
+            this->k.gather_labels(part.rows, b.targets.labels + (order ? 0 : part.row), order, label);
         } else {
             const Rows& from = b.targets.values;
             this->k.gather[int(from.source)](
@@ -57,11 +59,17 @@ struct LossStep final : Step<T> {
                  .cols = x.cols,
                  .src = static_cast<const char*>(from.data) + (b.order ? 0 : part.row * from.row_bytes),
                  .src_row_bytes = from.row_bytes,
-                 .order = at_column(b.order, part.row),
+                 .order = order,
                  .dst = target});
         }
         T* weight = b.targets.weights ? weights + part.row : nullptr;
-        for (Index i = 0; weight && i < part.rows; ++i) weight[i] = T(b.targets.weights[source(i)]);
+        if (weight)
+            this->k.gather[int(Source::float64)]({.rows = part.rows,
+                                                  .cols = 1,
+                                                  .src = b.targets.weights + (order ? 0 : part.row),
+                                                  .src_row_bytes = sizeof(double),
+                                                  .order = order,
+                                                  .dst = {weight, 1}});
         View<const T> wanted = readonly(target);
         if (smoothed.data) {
             const View<T> smooth = at(smoothed, part);
@@ -83,7 +91,7 @@ struct LossStep final : Step<T> {
                                  .weights = weight});
         for (const MetricUse& metric : *metrics) {
             double* sums = metric.sums + task * metric.width;
-            for (Index i = 0; i < metric.width; ++i) sums[i] = 0;
+            if (!this->k.device) std::fill(sums, sums + metric.width, 0.0);  // a device's grow with the batches
             this->k.metric[int(metric.spec.kind)]({part.rows, part.cols, readonly(y.data ? y : at(x.data, part)), label,
                                                    readonly(target), metric.spec.params, sums});
         }

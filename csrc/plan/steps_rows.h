@@ -1,6 +1,8 @@
 // Steps that treat each element, or each sample, by itself: rows fetched, activations, noise, pooling, residual sums.
 #pragma once
 
+#include <algorithm>
+
 #include "../base/pool_regions.h"
 #include "step.h"
 
@@ -13,17 +15,20 @@ struct GatherRows final : Step<T> {
     static constexpr Index rows_a_gather = 16;  // nothing but memory to wait for: small batches too are for all threads
 
     GatherRows(const Table<T>& table, Value<T> x) : Step<T>(table, "gather", Split::rows, x.cols, false), x(x) {}
-    Index tasks(Index rows) const noexcept override { return divide_up(rows, rows_a_gather); }
+    Index tasks(Index rows) const noexcept override { return divide_up(rows, most(rows)); }
     void run(const Batch& b, Index task, T*) const noexcept override {
-        const Index row = task * rows_a_gather;
+        const Index row = task * most(b.rows);
         const auto* from = static_cast<const char*>(b.x.data) + (b.order ? 0 : row * b.x.row_bytes);
-        this->k.gather[int(b.x.source)]({.rows = b.rows - row < rows_a_gather ? b.rows - row : rows_a_gather,
+        this->k.gather[int(b.x.source)]({.rows = b.rows - row < most(b.rows) ? b.rows - row : most(b.rows),
                                          .cols = x.cols,
                                          .src = from,
                                          .src_row_bytes = b.x.row_bytes,
                                          .order = at_column(b.order, row),
                                          .dst = {x.data.row(row), x.data.ld}});
     }
+
+private:
+    Index most(Index rows) const noexcept { return this->k.device ? rows : rows_a_gather; }
 };
 
 template <class T>
@@ -67,9 +72,7 @@ struct SharedSlopeGradient final : Step<T> {
     SharedSlopeGradient(const Table<T>& table, std::string label, Index features, const SlopeSource<T>* slope)
         : Step<T>(table, std::move(label), Split::columns, 1, false), slope(slope), features(features) {}
     void run(const Batch& b, Index, T*) const noexcept override {
-        double sum = 0;
-        for (Index j = 0; j < features; ++j) sum += double(slope->sums[j]);
-        slope->alpha->gradient.data[0] = T(sum);
+        this->k.column_sums(features, 1, {slope->sums, 1}, slope->alpha->gradient.data);
         finish_gradient(this->k, *slope->alpha, b, 0);
     }
 };
@@ -163,8 +166,10 @@ struct SurvivalStep final : Step<T> {
         if (b.training)
             this->k.uniform(
                 {part.rows, 1, {scale + part.row, 1}, 0.0, 1.0, draw_of(b, layer, part.row, 0, per_sample ? 1 : 0)});
-        for (Index i = part.row; i < part.row + part.rows; ++i)
-            scale[i] = !b.training ? T(survival) : double(scale[i]) < survival ? T(1) : T(0);
+        if (b.training)
+            this->k.is_below(part.rows, scale + part.row, survival);
+        else
+            this->k.fill({part.rows, scale + part.row, nullptr, survival});
     }
 };
 
@@ -187,6 +192,7 @@ struct PoolRegions {
     PoolSpec spec;
     int32_t *row_begin, *row_end, *col_begin, *col_end;
     uint64_t layer;
+    int32_t* drawn;  // on the host: the begins and ends of one axis
 };
 
 template <class T>
@@ -202,25 +208,36 @@ struct PoolRegionsStep final : Step<T> {
             axis(b, r.layer + 1, spec.width, spec.out_width, r.col_begin, r.col_end);
             return;
         }
-        for (Index i = 0; i < spec.out_height; ++i) {
-            r.row_begin[i] = spec.row_begin[size_t(i)];
-            r.row_end[i] = spec.row_end[size_t(i)];
-        }
-        for (Index j = 0; j < spec.out_width; ++j) {
-            r.col_begin[j] = spec.col_begin[size_t(j)];
-            r.col_end[j] = spec.col_end[size_t(j)];
-        }
+        if (!this->k.device) place_fixed();
+    }
+    // They stay: a device gets them once.
+    void place_fixed() const noexcept {
+        const PoolRegions& r = *regions;
+        const PoolSpec& spec = r.spec;
+        put(r.row_begin, spec.row_begin.data(), spec.out_height);
+        put(r.row_end, spec.row_end.data(), spec.out_height);
+        put(r.col_begin, spec.col_begin.data(), spec.out_width);
+        put(r.col_end, spec.col_end.data(), spec.out_width);
     }
 
 private:
     void axis(const Batch& b, uint64_t layer, Index size, Index out, int32_t* begin, int32_t* end) const noexcept {
         const PoolSpec& spec = regions->spec;
         const Draw draw = draw_of(b, layer, 0, 0, 0);
+        int32_t *const first = regions->drawn, *const last = first + out;
         if (b.training)
             pool_regions(int32_t(size), int32_t(out), spec.overlapping, spec.pseudo_random, draw.seed, draw.stream,
-                         begin, end);
+                         first, last);
         else
-            inference_pool_regions(int32_t(size), int32_t(out), spec.overlapping, begin, end);
+            inference_pool_regions(int32_t(size), int32_t(out), spec.overlapping, first, last);
+        put(begin, first, out);
+        put(end, last, out);
+    }
+    void put(int32_t* to, const int32_t* from, Index count) const noexcept {
+        if (this->k.device)
+            this->k.device->upload(to, from, size_t(count) * sizeof *to);
+        else
+            std::copy(from, from + count, to);
     }
 };
 

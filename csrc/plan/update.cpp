@@ -12,10 +12,10 @@
 namespace fusednet {
 namespace {
 
-// Runs f(i, scratch) for each i, by threads where there is enough to do.
+// Runs f(i, scratch) for each i, by threads where there is enough to do; a device's queue belongs to one of them.
 template <class T, class F>
-void for_tasks(Index tasks, double work, T* scratch, F f) noexcept {
-    if (work >= worth_sharing)
+void for_tasks(const Table<T>& table, Index tasks, double work, T* scratch, F f) noexcept {
+    if (work >= worth_sharing && !table.device)
         run_tasks(
             tasks, [](void* context, Index i, void* own) { (*static_cast<F*>(context))(i, static_cast<T*>(own)); }, &f,
             scratch, flush<T>);
@@ -53,63 +53,86 @@ void Plan<T>::measure_gradients(double accumulated_scale) noexcept {
     }
 }
 
+// What the end of the step is judged by.
+template <class T>
+Judgement Plan<T>::judgement(const Batch& batch) const noexcept {
+    const OptimizerSpec& spec = spec_.optimizer;
+    return {.rows = batch.rows,
+            .loss_scale = batch.loss_scale,
+            .losses = int32_t(row_tasks(table_, batch.rows)),
+            .penalties = int32_t(trained_.size()),
+            .activities = int32_t(activity_.size()),
+            .tensors = int32_t(trained_.size()),
+            .statistics = 0,
+            .loss = losses_,
+            .penalty = penalties_,
+            .activity = activities_,
+            .squares = squares_,
+            .rules = table_.device ? device_rules_ : rules_.data(),
+            .scales = scales_,
+            .clipping = {spec.clip_value, spec.clip_norm, spec.global_clip_norm},
+            .checks = true,
+            .updates = spec_.has_optimizer,
+            .learning_rate = &scalars_->learning_rate,
+            .weight_decay = spec.weight_decay,
+            .largest = double(std::numeric_limits<T>::max()),
+            .sound = sound_,
+            .verdict = verdict_,
+            .totals = nullptr};
+}
+
+template <class T>
+bool Plan<T>::accept(const Verdict& verdict, const Batch& batch, Result& result) const {
+    result.norm = verdict.norm;
+    if (verdict.status == Status::ok) return true;
+    result.status = verdict.status;
+    result.value = verdict.value;
+    if (verdict.status == Status::loss)
+        result.bad = first_nonfinite(batch);
+    else if (verdict.status == Status::gradient)
+        result.bad = trained_[size_t(verdict.index)]->name;
+    else
+        result.bad = learning_norms_[size_t(verdict.index)]->moving_variance->layer;
+    return false;
+}
+
 // Also sets each tensor's scale. What is not finite, and what would make weights or second moments infinite, is
 // refused before anything has changed.
 template <class T>
-bool Plan<T>::finite_gradients(Result& result) const {
-    const OptimizerSpec& spec = spec_.optimizer;
-    const auto refuse = [&](const Tensor<T>& t, double norm) {
-        result.status = Status::gradient;
-        result.bad = t.name;
-        result.value = result.norm = norm;
-        return false;
-    };
-    const auto norm_of = [](const Tensor<T>& t) {
-        double sum = 0;
-        for (Index i = 0; i < t.panels; ++i) sum += t.norms[i];
-        return std::sqrt(sum);
-    };
-    double total = 0;
-    for (const auto& t : tensors_) {
-        if (!t->trainable) continue;
-        const double norm = norm_of(*t);
-        if (!std::isfinite(norm)) return refuse(*t, norm);
-        total += norm * norm;
-        *t->scale = norm > spec.clip_norm ? spec.clip_norm / norm : 1.0;
+bool Plan<T>::finite_gradients(Result& result) {
+    for (size_t i = 0; !table_.device && i < trained_.size(); ++i) {
+        squares_[i] = 0;
+        for (Index panel = 0; panel < trained_[i]->panels; ++panel) squares_[i] += trained_[i]->norms[panel];
     }
-    result.norm = std::sqrt(total);
-    const bool clip = result.norm > spec.global_clip_norm;
-    // squares of the gradient and steps along it stay far from the type's largest number
-    const double largest = double(std::numeric_limits<T>::max());
-    for (const auto& t : tensors_) {
-        if (!t->trainable) continue;
-        const double rate = current_learning_rate() * rates_[size_t(t->rate)];
-        const double limit = std::fmin(0.1 * std::sqrt(largest), 1e-3 * largest / std::fmax(rate, 1.0));
-        const double decay = t->decays ? rate * spec.weight_decay : 0.0;
-        if (clip) *t->scale = spec.global_clip_norm / result.norm;
-        const double norm = norm_of(*t);
-        const bool fits = std::fmin(norm * *t->scale, spec.clip_value) <= limit && rate <= largest;
-        if (spec_.has_optimizer && !(fits && decay < std::sqrt(largest))) return refuse(*t, norm);
-    }
-    return true;
+    prepare_scalars();
+    Judgement j = judgement({});
+    if (!table_.device) return accept(judged_gradients(j), {}, result);
+    j.checks = false;
+    table_.device->judge(j);
+    const Verdict verdict = fetched(verdict_);
+    check_device();
+    return accept(verdict, {}, result);
 }
 
 // A variance beyond the type would stay in the moving average for good.
 template <class T>
-bool Plan<T>::finite_statistics(const Batch& batch, Result& result) const {
-    for (const auto& norm : norms_) {
-        const Tensor<T>& moving = *norm->moving_variance;
-        const View<const T> variance{norm->variance, moving.cols};
-        if (!norm->by_batch(batch)) continue;
-        Index row = 0;
-        table_.first_nonfinite_row(1, moving.cols, variance, &row);
-        if (row == 1) continue;
-        result.status = Status::statistics;
-        result.bad = moving.layer;
-        result.value = std::numeric_limits<double>::infinity();
-        return false;
+void Plan<T>::inspect_statistics() noexcept {
+    for (size_t i = 0; i < learning_norms_.size(); ++i) {
+        const Index cols = learning_norms_[i]->moving_variance->cols;
+        table_.first_nonfinite_row(1, cols, {learning_norms_[i]->variance, cols}, sound_ + i);
     }
-    return true;
+}
+
+template <class T>
+bool Plan<T>::finite_statistics(const Batch& batch, Result& result) {
+    inspect_statistics();
+    Judgement j = judgement(batch);
+    j.tensors = 0;
+    j.statistics = int32_t(learning_norms_.size());
+    const double norm = result.norm;
+    const bool sound = accept(judged_gradients(j), batch, result);
+    result.norm = norm;
+    return sound;
 }
 
 // The norms that steps of their own have measured. Where that cannot be relied on, the gradient itself is looked at.
@@ -127,7 +150,7 @@ void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
         // a bound says enough of a gradient that is far from any limit; one that is not is looked at
         if (clips ? !holds(sum, size) : !(sum * size < 1e24)) {
             const double work = 2.0 * double(batch.rows) * double(w.rows) * double(w.cols);
-            for_tasks(w.panels, work, scratch_, [&](Index panel, T* scratch) {
+            for_tasks(table_, w.panels, work, scratch_, [&](Index panel, T* scratch) {
                 if (interrupt.stopped()) return;
                 double squares = 0;
                 gradient->for_blocks(
@@ -152,23 +175,21 @@ template <class T>
 void Plan<T>::update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
                           View<const T> gradient) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
-    const StepScalars& scalars = scalars_[t.rate];
     UpdateArgs<T> args{.rows = rows,
                        .cols = cols,
                        .ld = ld,
                        .w = t.value.data + offset,
                        .g = gradient,
                        .slot = {},
-                       .scalars = scalars.optimizer,
-                       .scale = *t.scale,
+                       .scalars = scalars_ + t.rate,
+                       .scale = t.scale,
                        .clip_value = spec.clip_value,
-                       .decay = t.decays ? scalars.decay : 0.0,
-                       .average = at_column(t.average.data, offset),
-                       .average_momentum = step > 1 ? spec.average_momentum : 0.0};
+                       .decays = t.decays,
+                       .average = at_column(t.average.data, offset)};
     for (int s = 0; s < spec.slots; ++s) args.slot[s] = t.slot[s] + offset;
     table_.optimizer_update[int(spec.kind)](args);
     if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
-        for (Index i = 0; i < rows; ++i) std::memcpy(args.w + i * ld, args.average + i * ld, size_t(cols) * sizeof(T));
+        table_.scaled_add({rows, cols, {}, {args.average, ld}, nullptr, {args.w, ld}});
 }
 
 template <class T>
@@ -192,18 +213,33 @@ void Plan<T>::update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scra
     });
 }
 
+// What the next update derives from its number, for each multiplier of the learning rate.
 template <class T>
-void Plan<T>::update(const Batch& batch, Interrupt& interrupt) noexcept {
+void Plan<T>::set_scalars(StepScalars* scalars) const noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
     double hyper[max_hyper] = {};
     for (size_t i = 1; i < spec.hyper.size(); ++i) hyper[i] = spec.hyper[i];
     const double rate = current_learning_rate();
-    ++step;
     for (size_t i = 0; i < rates_.size(); ++i) {
         hyper[0] = rate * rates_[i];
-        formulas().optimizer_scalars[int(spec.kind)](double(step), hyper, scalars_[i].optimizer);
-        scalars_[i].decay = hyper[0] * spec.weight_decay;
+        if (spec_.has_optimizer)
+            formulas().optimizer_scalars[int(spec.kind)](double(step + 1), hyper, scalars[i].optimizer);
+        scalars[i].learning_rate = hyper[0];
+        scalars[i].decay = hyper[0] * spec.weight_decay;
+        scalars[i].average_momentum = step > 0 ? spec.average_momentum : 0.0;
     }
+}
+
+// Those of the next update, where it looks for them.
+template <class T>
+void Plan<T>::prepare_scalars() {
+    set_scalars(host_scalars_.data());
+    put(scalars_, host_scalars_.data(), Index(rates_.size()));
+}
+
+template <class T>
+void Plan<T>::update(const Batch& batch, Interrupt& interrupt) noexcept {
+    ++step;
     std::fill(updated_.begin(), updated_.end(), uint8_t{0});
     update_chunks(batch.rows, interrupt);
 }
@@ -219,7 +255,7 @@ void Plan<T>::update_chunks(Index rows, Interrupt& interrupt) noexcept {
                     ? 2.0 * double(batch.rows + 8) * double(chunk.tensor->rows) * double(chunk.tensor->panel())
                     : 16.0 * double(chunk.count);
     const bool looks = work >= worth_looking;
-    for_tasks(Index(chunks_.size()), work, scratch_, [&](Index i, T* scratch) {
+    for_tasks(table_, Index(chunks_.size()), work, scratch_, [&](Index i, T* scratch) {
         if (updated_[size_t(i)] || interrupt.stopped()) return;
         update_chunk(chunks_[size_t(i)], batch, scratch);
         updated_[size_t(i)] = 1;
@@ -248,7 +284,7 @@ void Plan<T>::constrain() noexcept {
             kernel({t->cols, 1, {t->value.data, 1}, t->rules.constraint_params});
             continue;
         }
-        for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
+        for_tasks(table_, t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
             kernel({t->rows, t->columns(i), at_column(t->value, i * t->panel()), t->rules.constraint_params});
         });
     }
@@ -259,7 +295,7 @@ template <class T>
 void Plan<T>::forget_gradients() noexcept {
     pending = 0;
     for (const auto& t : tensors_)
-        if (t->accumulator.data) std::memset(t->accumulator.data, 0, size_t(t->rows * t->accumulator.ld) * sizeof(T));
+        if (t->accumulator.data) table_.fill({t->rows * t->accumulator.ld, t->accumulator.data, nullptr, 0.0});
 }
 
 // A batch of an accumulation that is not its last.
@@ -268,7 +304,7 @@ void Plan<T>::keep_gradients() noexcept {
     ++pending;
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
-        for_tasks(t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
+        for_tasks(table_, t->panels, 4.0 * double(t->rows) * double(t->cols), scratch_, [&](Index i, T*) {
             const Index c = i * t->panel();
             table_.accumulate({t->rows, t->columns(i), at_column(t->accumulator, c), at_column(t->gradient, c), 0.0},
                               nullptr);

@@ -1,5 +1,6 @@
 """What the package runs on: instruction sets, threads, devices."""
 
+import os
 import platform
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,21 @@ def set_float32_matmul_precision(precision: str) -> None:
 def get_float32_matmul_precision() -> str:
     """The setting of `set_float32_matmul_precision`: "highest" unless it was called."""
     return _precision
+
+
+def default_device() -> str:
+    """Where models begin: what FUSEDNET_DEVICE names, or the CPU."""
+    return os.environ.get("FUSEDNET_DEVICE") or "cpu"
+
+
+def check_device(owner: str, device: str) -> None:
+    """Raise where there is no such device in this build or on this machine."""
+    if device not in _native.device_names():
+        known = ", ".join(repr(name) for name in _native.device_names())
+        raise ValueError(f"[{owner}] 'device' expects one of {known}, got {device!r}")
+    reason = _native.why_no_device(device)
+    if reason:
+        raise RuntimeError(f"[{owner}] device {device!r} cannot be used: {reason}")
 
 
 _threadpoolctl.watch()

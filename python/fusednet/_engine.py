@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _native, _seeds
-from fusednet._config import get_float32_matmul_precision
+from fusednet._config import check_device, default_device, get_float32_matmul_precision
 from fusednet._layer import Layer, Shape, WeightSpec, natives
 from fusednet.layers import InputLayer
 from fusednet.losses import Loss
@@ -46,6 +46,7 @@ class Engine:
         self.owner = owner
         self.dtype = dtype
         self.seed = seed
+        self.device = default_device()
         self.epochs = 0  # trained so far; the next epoch's order is drawn from (seed, epochs)
         self.layers: list[Layer] = []
         self.input_shape: Shape | None = None
@@ -114,6 +115,7 @@ class Engine:
         assert self.input_shape is not None
         return {
             "dtype": self.dtype,
+            "device": self.device,
             "precision": self.precision,
             "batch": batch,
             "features": int(np.prod(self.input_shape)),
@@ -139,11 +141,13 @@ class Engine:
         self.layers = [layer.replaced(old, new) for layer in self.layers]
         self._stale = True
 
-    def compile(self, loss: Loss, optimizer: Optimizer, metrics: list[Metric]) -> None:
-        """Another loss, optimizer and metrics; the optimizer starts anew."""
+    def compile(self, loss: Loss, optimizer: Optimizer, metrics: list[Metric], device: str | None = None) -> None:
+        """Another loss, optimizer and metrics; the optimizer starts anew. Another device, if one is given."""
+        device = self.device if device is None else device
+        check_device(self.owner, device)
         for layer in self.layers:
             layer.validate()
-        self.loss, self.optimizer, self.metrics = loss, optimizer, metrics
+        self.loss, self.optimizer, self.metrics, self.device = loss, optimizer, metrics, device
         self._keep_slots, self._stale = False, True
 
     def plan(self, batch: int | None = None, *, gradients: bool = False) -> _native.Plan:

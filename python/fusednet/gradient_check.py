@@ -172,7 +172,7 @@ def check_gradients(
         raise ValueError(f"[check_gradients] tolerance expects a number in (0, 1), got {tolerance!r}")
     rows, targets, weights = model._batch(x, y, loss, sample_weight)
     rows, targets = rows.astype(np.float64), _in_float64(targets)
-    plan = _copy(model, rows.shape[0], inputs)
+    plan = _copy(model, rows.shape[0], inputs, model.device)
     input_gradient = np.zeros(rows.shape) if inputs else None
     result = plan.compute_gradients(rows, targets, input_gradient, weights)
     if result["status"] != "ok":
@@ -196,7 +196,8 @@ def check_gradients(
         numeric, own = _differences(plan, rows, targets, weights, None if name == "inputs" else name, picked, noise)
         checks.append(_compare(name, values, picked, numeric, own, tolerance))
     left_out = any(check.kinks for check in checks)
-    kinks = tuple(plan.kinks(rows, targets, weights)) if left_out else ()
+    on_host = _copy(model, rows.shape[0], inputs, "cpu") if left_out and plan.device != "cpu" else plan
+    kinks = tuple(on_host.kinks(rows, targets, weights)) if left_out else ()
     return GradientReport(tuple(checks), tolerance, float(result["loss"]), kinks)
 
 
@@ -204,10 +205,10 @@ def _in_float64(targets: NDArray[Any]) -> NDArray[Any]:
     return targets if targets.dtype == np.int32 else targets.astype(np.float64)
 
 
-def _copy(model: Sequential, rows: int, inputs: bool) -> _native.Plan:
+def _copy(model: Sequential, rows: int, inputs: bool, device: str) -> _native.Plan:
     """The model's weights and loss in a float64 plan of its own."""
     engine = model._engine
-    config = {**engine.config(rows, input_gradient=inputs), "dtype": "float64"}
+    config = {**engine.config(rows, input_gradient=inputs), "dtype": "float64", "device": device}
     plan = _native.Plan(config)
     held = engine.plan()
     for info in plan.tensors():

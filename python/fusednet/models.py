@@ -65,18 +65,30 @@ class Sequential(Network):
         self.history: History | None = None
         self.stop_training = False
 
-    def compile(self, optimizer: object = "rmsprop", loss: object = None, metrics: object = None) -> None:
+    def compile(
+        self, optimizer: object = "rmsprop", loss: object = None, metrics: object = None, *, device: str | None = None
+    ) -> None:
         """Say what training minimises and how. The optimizer's state starts anew; the weights stay.
 
         Args:
             optimizer: name or `fusednet.optimizers` object.
             loss: name or `fusednet.losses` object.
             metrics: list of names or `fusednet.metrics` objects.
+            device: "cpu" or "cuda"; None keeps the model where it is, at first on what the environment variable
+                FUSEDNET_DEVICE names or the CPU.
+
+        Raises:
+            RuntimeError: this build, machine or driver has no such device; the message says which.
         """
         if loss is None:
             raise ValueError(f"[{self.label}] compile expects a loss, got None")
         found, rule = losses.get(loss, self.label), optimizers.get(optimizer, self.label)
-        self._engine.compile(found, rule, metric_list(self.label, metrics, found))
+        self._engine.compile(found, rule, metric_list(self.label, metrics, found), device)
+
+    @property
+    def device(self) -> str:
+        """Where the arrays lie and the work is done: "cpu" or "cuda"."""
+        return self._engine.device
 
     @property
     def loss(self) -> Loss | None:

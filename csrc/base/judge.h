@@ -1,0 +1,112 @@
+// The end of a step, before anything changes: is the loss finite, are gradients and statistics fit for an update, and
+// what clipping by norm makes of them? Numbers only, so that a device can decide without its host. Compiled for both.
+#pragma once
+
+#include <stdint.h>
+
+namespace fusednet {
+
+enum class Status : int32_t { ok, loss, gradient, statistics, interrupted };
+
+struct Verdict {
+    Status status;
+    int32_t index;  // of the tensor or of the statistics that are not fit
+    double value;   // the loss, or that gradient's norm
+    double norm;    // global norm of the gradient before clipping; without clipping by norm it may be a bound above it
+};
+
+// Of the steps so far.
+struct Totals {
+    double loss;           // sum over samples
+    double weighted_loss;  // sum over batches of (rows x the batch's sum)
+    double penalty;        // sum over batches of (rows x the penalties)
+    int64_t samples, steps;
+};
+
+// What one parameter's update goes by.
+struct TensorRule {
+    double rate;  // the optimizer's is multiplied by it
+    bool decays;
+};
+
+struct Clipping {
+    double value, norm, global_norm;  // infinity: none
+};
+
+struct Judgement {
+    int64_t rows;
+    double loss_scale;
+    int32_t losses, penalties, activities, tensors, statistics;  // how many numbers there are of each
+    const double *loss, *penalty, *activity;                     // sums over parts of the batch or of the network
+    const double* squares;                                       // of each gradient's elements
+    const TensorRule* rules;
+    double* scales;  // out: of each gradient in the update
+    Clipping clipping;
+    bool checks;   // the loss has to be finite
+    bool updates;  // gradients have to be fit for an update
+    const double* learning_rate;
+    double weight_decay, largest;
+    const int64_t* sound;  // of each statistics: 1 where all are finite
+    Verdict* verdict;
+    Totals* totals;  // null: not counted
+};
+
+// Where a device stands in what the host has sent it.
+struct Cursor {
+    int64_t row, step;
+    uint64_t pass;
+};
+
+constexpr bool finite(double x) noexcept {
+    return x - x == 0.0;
+}
+
+constexpr double sum_of(const double* x, int32_t n) noexcept {
+    double sum = 0;
+    for (int32_t i = 0; i < n; ++i) sum += x[i];
+    return sum;
+}
+
+// Also sets each gradient's scale. What is not finite, and what would make weights or second moments infinite, is
+// refused.
+constexpr Verdict judged_gradients(const Judgement& j) noexcept {
+    double total = 0;
+    for (int32_t i = 0; i < j.tensors; ++i) {
+        const double norm = __builtin_sqrt(j.squares[i]);
+        if (!finite(norm)) return {Status::gradient, i, norm, norm};
+        total += norm * norm;
+        j.scales[i] = norm > j.clipping.norm ? j.clipping.norm / norm : 1.0;
+    }
+    const double global = __builtin_sqrt(total);
+    const bool clip = global > j.clipping.global_norm;
+    for (int32_t i = 0; i < j.tensors; ++i) {
+        // squares of the gradient and steps along it stay far from the type's largest number
+        const double rate = *j.learning_rate * j.rules[i].rate, root = __builtin_sqrt(j.largest);
+        const double by_rate = 1e-3 * j.largest / (rate > 1.0 ? rate : 1.0);
+        const double limit = 0.1 * root < by_rate ? 0.1 * root : by_rate;
+        const double decay = j.rules[i].decays ? rate * j.weight_decay : 0.0;
+        if (clip) j.scales[i] = j.clipping.global_norm / global;
+        const double norm = __builtin_sqrt(j.squares[i]), scaled = norm * j.scales[i];
+        const double most = scaled < j.clipping.value ? scaled : j.clipping.value;
+        if (j.updates && !(most <= limit && rate <= j.largest && decay < root))
+            return {Status::gradient, i, norm, norm};
+    }
+    for (int32_t i = 0; i < j.statistics; ++i)
+        if (j.sound[i] != 1) return {Status::statistics, i, __builtin_inf(), global};
+    return {Status::ok, 0, 0.0, global};
+}
+
+constexpr void judge(const Judgement& j) noexcept {
+    const double loss = sum_of(j.loss, j.losses);
+    const double penalty = sum_of(j.penalty, j.penalties) + sum_of(j.activity, j.activities);
+    const double reduced = loss * j.loss_scale + penalty;
+    *j.verdict = finite(reduced) || !j.checks ? judged_gradients(j) : Verdict{Status::loss, 0, reduced, 0.0};
+    if (!j.totals || j.verdict->status != Status::ok) return;
+    j.totals->loss += loss;
+    j.totals->weighted_loss += loss * double(j.rows);
+    j.totals->penalty += penalty * double(j.rows);
+    j.totals->samples += j.rows;
+    ++j.totals->steps;
+}
+
+}  // namespace fusednet

@@ -1,0 +1,19 @@
+// The tables of a device by its name.
+#pragma once
+
+#include "../base/table.h"
+
+namespace fusednet {
+
+struct DeviceTables {
+    const Table<float>* float32;  // null: there is no such device
+    const Table<double>* float64;
+};
+
+// The names that there may be; a null ends them.
+const char* const* known_devices() noexcept;
+
+// *why says what is missing.
+DeviceTables device_tables(const char* name, const char** why) noexcept;
+
+}  // namespace fusednet

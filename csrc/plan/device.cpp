@@ -1,0 +1,379 @@
+// Plans whose arrays lie on a device. The host packs rows, enqueues steps and reads the outcome of many at once: it
+// waits at the end of what it has sent, not within.
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <tuple>
+
+#include "plan.h"
+
+namespace fusednet {
+namespace {
+
+constexpr Index staged_bytes = Index(32) << 20;  // of rows sent at once
+constexpr Index source_bytes[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
+
+}  // namespace
+
+Staging::~Staging() {
+    for (auto& side : slots_)
+        for (Slot& slot : side) device_.release(slot.memory);
+}
+
+const void* Staging::pack(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order,
+                          Index begin, Index rows) {
+    if (!data) return nullptr;
+    Slot& to = slots_[side][slot];
+    const size_t needed = size_t(rows) * size_t(bytes);
+    if (needed > to.bytes) {
+        device_.release(to.memory);
+        to.bytes = 0;
+        to.memory = device_.allocate(needed);
+        if (!to.memory) {
+            size_t free = 0, total = 0;
+            device_.memory(&free, &total);
+            throw DeviceMemoryError(device_.name, needed, free, total);
+        }
+        to.bytes = needed;
+    }
+    to.packed.resize(needed);
+    const auto* from = static_cast<const char*>(data);
+    for (Index i = 0; i < rows; ++i)
+        std::memcpy(to.packed.data() + i * bytes, from + (order ? Index(order[begin + i]) : begin + i) * stride,
+                    size_t(bytes));
+    device_.upload(to.memory, to.packed.data(), needed);
+    return to.memory;
+}
+
+template <class T>
+Plan<T>::~Plan() {
+    if (!table_.device) return;
+    table_.device->enter(queue_);
+    table_.device->wait();
+    release();
+    for (const Captured& captured : captured_) table_.device->forget(captured.graph);
+    staging_.reset();
+    table_.device->close(queue_);
+}
+
+template <class T>
+void Plan<T>::start_device() {
+    const char* why = "";
+    queue_ = table_.device->open(&why);
+    if (!queue_) throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + why);
+    table_.device->enter(queue_);
+    staging_ = std::make_unique<Staging>(*table_.device);
+}
+
+// Waits, and says what has failed.
+template <class T>
+void Plan<T>::check_device() const {
+    if (!table_.device) return;
+    if (const char* failure = table_.device->wait())
+        throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + failure);
+}
+
+// Packed rows of a matrix of the plan to rows of the host, `row_bytes` apart.
+template <class T>
+void Plan<T>::fetch_rows(View<const T> from, Index cols, Index rows, char* to, Index row_bytes) const {
+    std::vector<T> held;
+    if (table_.device) {
+        held.resize(size_t(rows * from.ld));
+        fetch(held.data(), from.data, Index(held.size()));
+        from.data = held.data();
+    }
+    for (Index i = 0; i < rows; ++i) std::memcpy(to + i * row_bytes, from.row(i), size_t(cols) * sizeof(T));
+}
+
+template <class T>
+void Plan<T>::put_rows(View<T> to, Index cols, Index rows, const T* from) const {
+    std::vector<T> held;
+    View<T> written = to;
+    if (table_.device) {  // what lies between the rows is zero there too
+        held.resize(size_t(rows * to.ld));
+        written.data = held.data();
+    }
+    for (Index i = 0; i < rows; ++i) std::memcpy(written.row(i), from + i * cols, size_t(cols) * sizeof(T));
+    if (table_.device) put(to.data, held.data(), Index(held.size()));
+}
+
+// The caller's rows from `begin` on, as they come in the order, in the device's memory.
+template <class T>
+Staged Plan<T>::stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side) {
+    Staged staged;
+    const Index bytes = input_.cols * source_bytes[int(x.source)];
+    staged.x = {staging_->pack(side, 0, x.data, x.row_bytes, bytes, order, begin, rows), bytes, x.source};
+    if (y.labels)
+        staged.y.labels = static_cast<const int32_t*>(
+            staging_->pack(side, 1, y.labels, sizeof(int32_t), sizeof(int32_t), order, begin, rows));
+    if (y.values.data) {
+        const Index target_bytes = output_.cols * source_bytes[int(y.values.source)];
+        staged.y.values = {staging_->pack(side, 1, y.values.data, y.values.row_bytes, target_bytes, order, begin, rows),
+                           target_bytes, y.values.source};
+    }
+    staged.y.weights = static_cast<const double*>(
+        staging_->pack(side, 2, y.weights, sizeof(double), sizeof(double), order, begin, rows));
+    return staged;
+}
+
+// What take_step does on the host, but for the answer: the device keeps it, and does nothing more if it is a refusal.
+// Rows, draws and scalars are those that the cursor points at: the same text serves every step.
+template <class T>
+void Plan<T>::enqueue_step(const Batch& batch) {
+    Interrupt never;
+    table_.device->advance({.cursor = cursor_,
+                            .size = batch.rows,
+                            .source = batch.order_source,
+                            .order = order_,
+                            .pass = pass_,
+                            .multipliers = int32_t(rates_.size()),
+                            .ahead = scalars_ahead_,
+                            .now = scalars_});
+    run(forward_, batch, never);
+    run(loss_, batch, never);
+    run(backward_, batch, never);
+    inspect_statistics();
+    Judgement j = judgement(batch);
+    j.statistics = int32_t(learning_norms_.size());
+    j.totals = totals_;
+    table_.device->judge(j);
+    if (ends_accumulation()) {
+        update(batch, never);
+        forget_gradients();
+    } else {
+        keep_gradients();
+    }
+    move_averages(batch);
+    ++passes;
+}
+
+// Counters as they are after so many of the steps that were enqueued.
+template <class T>
+void Plan<T>::count_steps(int64_t steps) noexcept {
+    for (int64_t i = 0; i < steps; ++i, ++passes) {
+        const bool ends = ends_accumulation();
+        step += ends;
+        pending = ends ? 0 : pending + 1;
+    }
+}
+
+template <class T>
+void Plan<T>::clear_totals() const {
+    const Device& device = *table_.device;
+    device.clear(verdict_, sizeof(Verdict));
+    device.clear(totals_, sizeof(Totals));
+    for (const MetricUse& metric : metrics_) device.clear(metric.sums, size_t(metric.width) * sizeof(double));
+}
+
+template <class T>
+void Plan<T>::add_totals(Result& result) const {
+    const Totals totals = fetched(totals_);
+    result.loss += totals.loss;
+    result.weighted_loss += totals.weighted_loss;
+    result.penalty += totals.penalty;
+    result.samples += totals.samples;
+    result.next += totals.samples;
+    result.steps += totals.steps;
+    result.metrics.resize(metrics_.size());
+    for (size_t m = 0; m < metrics_.size(); ++m) {
+        std::vector<double> sums(size_t(metrics_[m].width));
+        fetch(sums.data(), metrics_[m].sums, metrics_[m].width);
+        result.metrics[m].resize(sums.size());
+        for (size_t i = 0; i < sums.size(); ++i) result.metrics[m][i] += sums[i];
+    }
+}
+
+template <class T>
+Index Plan<T>::steps_staged(const Rows& x, Index size) const noexcept {
+    const Index bytes = std::max<Index>(1, input_.cols * source_bytes[int(x.source)] * size);
+    return std::clamp<Index>(staged_bytes / bytes, 1, steps_ahead);
+}
+
+// Is every step the same but for what the device looks up?
+template <class T>
+bool Plan<T>::capturable() const noexcept {
+    return spec_.optimizer.accumulate == 1 && spec_.optimizer.overwrite == 0 && !draws_regions_;
+}
+
+// The step as the device keeps it, or null.
+template <class T>
+void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captured) {
+    Captured wanted;
+    wanted.rows = batch.rows;
+    wanted.x = staged.x.data;
+    wanted.y = staged.y.labels ? static_cast<const void*>(staged.y.labels) : staged.y.values.data;
+    wanted.weights = staged.y.weights;
+    wanted.order = batch.order_source;
+    wanted.x_source = staged.x.source;
+    wanted.y_source = staged.y.values.source;
+    const auto key = [](const Captured& c) {
+        return std::tie(c.rows, c.x, c.y, c.weights, c.order, c.x_source, c.y_source);
+    };
+    if (captured.graph && key(captured) == key(wanted)) return captured.graph;
+    table_.device->forget(captured.graph);
+    captured = wanted;
+    const int64_t step_before = step, passes_before = passes, pending_before = pending;
+    table_.device->begin_capture();
+    enqueue_step(batch);
+    captured.graph = table_.device->end_capture();
+    step = step_before, passes = passes_before, pending = pending_before;
+    return captured.graph;
+}
+
+template <class T>
+bool Plan<T>::is_held(const Rows& x, const Targets& y) const noexcept {
+    const Targets& held = held_.y;
+    return held_.x.data && held_.x.data == x.data && held_.x.row_bytes == x.row_bytes && held.labels == y.labels &&
+           held.values.data == y.values.data && held.weights == y.weights;
+}
+
+template <class T>
+void Plan<T>::hold(const Rows& x, const Targets& y, Index rows) {
+    if (!table_.device) return;
+    const std::unique_lock lock = use();
+    release();
+    size_t free = 0, total = 0;
+    table_.device->memory(&free, &total);
+    const auto bytes = [&](const Rows& r, Index cols) { return r.data ? cols * source_bytes[int(r.source)] : 0; };
+    const Index x_bytes = bytes(x, input_.cols), y_bytes = bytes(y.values, output_.cols);
+    const Index row_bytes =
+        x_bytes + y_bytes + (y.labels ? Index(sizeof *y.labels) : 0) + (y.weights ? Index(sizeof *y.weights) : 0);
+    if (double(rows) * double(row_bytes) > 0.5 * double(free)) return;  // they come in turns then
+    const auto keep_rows = [&](const void* data, Index stride, Index width) -> const void* {
+        if (!data) return nullptr;
+        void* const memory = table_.device->allocate(size_t(rows * width));
+        if (!memory) return nullptr;
+        held_.memory.push_back(memory);
+        for (Index i = 0, most = std::max<Index>(1, staged_bytes / std::max<Index>(1, width)); i < rows; i += most) {
+            const Index count = std::min(most, rows - i);
+            std::vector<char> packed(size_t(count * width));
+            for (Index k = 0; k < count; ++k)
+                std::memcpy(packed.data() + k * width, static_cast<const char*>(data) + (i + k) * stride,
+                            size_t(width));
+            table_.device->upload(static_cast<char*>(memory) + i * width, packed.data(), packed.size());
+        }
+        return memory;
+    };
+    Staged& there = held_.there;
+    there.x = {keep_rows(x.data, x.row_bytes, x_bytes), x_bytes, x.source};
+    there.y.labels = static_cast<const int32_t*>(keep_rows(y.labels, sizeof *y.labels, sizeof *y.labels));
+    there.y.values = {keep_rows(y.values.data, y.values.row_bytes, y_bytes), y_bytes, y.values.source};
+    there.y.weights = static_cast<const double*>(keep_rows(y.weights, sizeof *y.weights, sizeof *y.weights));
+    const size_t wanted =
+        1 + size_t(y.labels != nullptr) + size_t(y.values.data != nullptr) + size_t(y.weights != nullptr);
+    if (held_.memory.size() < wanted) return release();  // no room after all
+    held_.x = x;
+    held_.y = y;
+}
+
+template <class T>
+void Plan<T>::release() noexcept {
+    if (!table_.device || held_.memory.empty()) return;
+    table_.device->enter(queue_);
+    table_.device->wait();
+    for (void* memory : held_.memory) table_.device->release(memory);
+    held_ = {};
+}
+
+// Steps are enqueued for many batches, the rows of the next ones are packed meanwhile, then the outcome is waited for.
+template <class T>
+Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end,
+                                Index size, double budget_ms, Interrupt& interrupt) {
+    const Budget budget(budget_ms);
+    const Device& device = *table_.device;
+    const bool held = is_held(x, y);
+    const Index ahead = (held ? steps_ahead : steps_staged(x, size)) * size;
+    const auto rows_from = [&](Index row) { return std::min(ahead, end - row); };
+    const auto staged_from = [&](Index row, int side) {
+        return held ? held_.there : stage(x, y, order, row, rows_from(row), side);
+    };
+    Result result;
+    result.next = begin;
+    Staged staged;
+    if (begin < end) staged = staged_from(begin, 0);
+    for (int side = 0; result.next < end; side = 1 - side) {
+        const Index first = result.next, count = rows_from(first);
+        const int64_t step_before = step, passes_before = passes, pending_before = pending;
+        const Index steps = divide_up(count, size), multipliers = Index(rates_.size());
+        for (Index i = 0; i < steps; ++i) {
+            set_scalars(host_scalars_.data() + i * multipliers);
+            count_steps(1);
+        }
+        step = step_before, passes = passes_before, pending = pending_before;
+        put(scalars_ahead_, host_scalars_.data(), steps * multipliers);
+        if (held && order) put(order_source_, order + first, count);
+        const Cursor start{held && !order ? first : 0, 0, uint64_t(passes)};
+        put(cursor_, &start, 1);
+        clear_totals();
+        device.guard(reinterpret_cast<const int32_t*>(&verdict_->status));
+        Batch batch;
+        for (Index i = 0; i < steps; ++i) {
+            batch = batch_at(staged.x, staged.y, order_, 0, std::min(size, count - i * size));
+            batch.training = batch.gradients = true;
+            batch.order_source = held && order ? order_source_ : nullptr;
+            batch.pass = uint64_t(draws_regions_ ? passes : 0);
+            batch.pass_at = draws_regions_ ? nullptr : pass_;
+            if (spec_.optimizer.accumulate > 1 && ends_accumulation())
+                batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
+            void* const same = batch.rows == size && size <= warm_rows_ && capturable()
+                                   ? capture(staged, batch, captured_[held ? 0 : side])
+                                   : nullptr;
+            if (same) {
+                device.replay(same);
+                count_steps(1);
+            } else {
+                enqueue_step(batch);
+                warm_rows_ = std::max(warm_rows_, batch.rows);
+            }
+        }
+        device.guard(nullptr);
+        std::exception_ptr no_room;  // for the next rows; what is under way counts first
+        try {
+            if (first + count < end) staged = staged_from(first + count, 1 - side);
+        } catch (const DeviceMemoryError&) {
+            no_room = std::current_exception();
+        }
+        check_device();
+        add_totals(result);
+        step = step_before, passes = passes_before, pending = pending_before;
+        count_steps(fetched(totals_).steps);
+        if (no_room) std::rethrow_exception(no_room);
+        if (!accept(fetched(verdict_), batch, result) || budget.over() || interrupt.look()) break;
+    }
+    return result;
+}
+
+template <class T>
+Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms,
+                                   bool training, Interrupt& interrupt) {
+    const Budget budget(budget_ms);
+    const Index size = spec_.batch, ahead = steps_staged(x, size) * size;
+    Result result;
+    result.next = begin;
+    while (result.next < end) {
+        const Index first = result.next, count = std::min(ahead, end - first);
+        const Staged staged = stage(x, y, nullptr, first, count);
+        clear_totals();
+        for (Index row = 0; row < count; row += size) {
+            Batch batch = batch_at(staged.x, staged.y, nullptr, row, std::min(size, count - row));
+            batch.training = training;
+            run(forward_, batch, interrupt);
+            run(loss_, batch, interrupt);
+            Judgement j = judgement(batch);
+            j.tensors = 0;
+            j.checks = false;
+            j.totals = totals_;
+            table_.device->judge(j);
+        }
+        check_device();
+        add_totals(result);
+        if (budget.over() || interrupt.look()) break;
+    }
+    return result;
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace fusednet
