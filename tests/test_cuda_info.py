@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+
+import pytest
 
 import fusednet
 from fusednet import _native
@@ -37,6 +40,16 @@ def test_a_build_without_cuda_says_how_to_get_it():
     assert (info["reason"] or "CUDA             yes") in shown
     for device in info["devices"]:
         assert device["name"] in shown
+
+
+@pytest.mark.skipif(not os.environ.get("FUSEDNET_EXPECT_CUDA"), reason="FUSEDNET_EXPECT_CUDA is not set")
+def test_a_build_with_cuda_is_one():
+    """As CI makes it: every architecture, and without a driver a reason instead of an error."""
+    info = _native.cuda_info()
+    assert info["built"]
+    assert info["compute_capabilities"] == ["8.0", "9.0", "10.0", "12.0"]
+    assert info["available"] or info["reason"]
+    assert (_native.why_no_device("cuda") == "") == info["available"]
 
 
 def test_config_rows_of_a_device():

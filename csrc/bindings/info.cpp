@@ -202,6 +202,12 @@ py::dict isa_info() {
     return d;
 }
 
+// 13000 is "13.0"
+py::object cuda_version(int version) {
+    if (version == 0) return py::none();
+    return py::str(std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10));
+}
+
 std::vector<std::string> device_names() {
     std::vector<std::string> names{"cpu"};
     for (const char* const* name = known_devices(); *name; ++name) names.push_back(*name);
@@ -212,12 +218,6 @@ std::vector<std::string> device_names() {
 std::string why_no_device(const std::string& name) {
     const char* why = "";
     return name == "cpu" || device_tables(name.c_str(), &why).float32 ? "" : why;
-}
-
-// 13000 is "13.0"
-py::object cuda_version(int version) {
-    if (version == 0) return py::none();
-    return py::str(std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10));
 }
 
 py::dict cuda_info() {

@@ -39,15 +39,6 @@ constexpr Table<T> make_cuda_table() noexcept {
 extern const Table<T> table;
 constinit const Table<T> table = make_cuda_table();
 
-#include "frame.h"
-
-void enqueue_judge(const Judgement& judgement) noexcept {
-    judge_step(judgement);
-}
-void enqueue_advance(const Advance& advance) noexcept {
-    advance_cursor(advance);
-}
-
 // Whether the device that is current has code here: the runtime's error.
 int probe_kernels() noexcept {
     cudaFuncAttributes attributes;

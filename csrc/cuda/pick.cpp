@@ -22,14 +22,6 @@ Table<T> on_device(Table<T> table, const Device& device) noexcept {
     return table;
 }
 
-DeviceTables cuda_tables(const char** why) noexcept {
-    const Device* const device = cuda::find_device(why);
-    if (!device) return {};
-    static const Table<float> float32 = on_device(*cuda::float32_table(), *device);
-    static const Table<double> float64 = on_device(*cuda::float64_table(), *device);
-    return {&float32, &float64};
-}
-
 }  // namespace
 
 const char* const* known_devices() noexcept {
@@ -49,9 +41,13 @@ DeviceTables device_tables(const char* name, const char** why) noexcept {
         return {&float32, &float64};
     }
 #endif
-    if (strcmp(name, "cuda") == 0) return cuda_tables(why);
     *why = "there is no such device";
-    return {};
+    if (strcmp(name, "cuda") != 0) return {};
+    const Device* const device = cuda::find_device(why);
+    if (!device) return {};
+    static const Table<float> float32 = on_device(*cuda::float32_table(), *device);
+    static const Table<double> float64 = on_device(*cuda::float64_table(), *device);
+    return {&float32, &float64};
 }
 
 }  // namespace fusednet

@@ -9,15 +9,10 @@
 #include <utility>
 
 #include "device.h"
+#include "steps.h"
 #include "text.h"
 
 namespace fusednet::cuda {
-
-namespace float32 {
-void enqueue_judge(const Judgement& judgement) noexcept;
-void enqueue_advance(const Advance& advance) noexcept;
-}  // namespace float32
-
 namespace {
 
 constexpr size_t mebibyte = size_t(1) << 20;
@@ -45,32 +40,35 @@ bool is_late(cudaError_t error) noexcept {
     return error >= cudaErrorIllegalAddress && error < cudaErrorNotPermitted && error != cudaErrorLaunchOutOfResources;
 }
 
-// Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other.
+// Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other. As large
+// as the uploads, within limits, so that the host need not wait for what was enqueued before.
 struct Staging {
-    static constexpr size_t half = 4 * mebibyte, alignment = 256;
+    static constexpr size_t least = mebibyte, most = 32 * mebibyte, alignment = 256;
     char* bytes = nullptr;
+    size_t half = 0;
     cudaEvent_t read[2] = {};  // when the device has read all of a half
-    bool tried = false;
+    bool refused = false;
     int side = 0;
     size_t used = 0;
 };
 
-// Memory of a workspace. What it has outgrown stays until the queue closes: captured kernels come back to it.
-struct Held {
+struct Block {
     void* memory = nullptr;
     size_t bytes = 0;
-    Held* before = nullptr;
+    Block* older = nullptr;
+};
+struct Held {
+    Block* newest = nullptr;
 };
 
 struct Queue {
     cudaStream_t stream = nullptr;
     const int32_t* guard = nullptr;
-    Held* held[int(Space::count)] = {};
+    Held held[int(Space::count)];
     Staging staging;
     const char* last_kernel = "none";
-    bool failed = false;
+    bool failed = false, capturing = false;
     char failure[text_size] = {}, told[text_size] = {};
-    int device_before = device_number;
 
     void fail(const char* what, const char* why) noexcept {
         if (!failed) print(failure, sizeof failure, "%s: %s", what, why);
@@ -97,15 +95,17 @@ struct Queue {
     }
 };
 
+// What the calling thread has entered; another may have closed it since.
 thread_local Queue* queue = nullptr;
+thread_local int device_before = device_number;
 
 void destroy(Queue* q) noexcept {
     const Current current;
     if (q->stream) (void)cudaStreamSynchronize(q->stream);
-    for (Held* held : q->held)
-        while (held) {
-            (void)cudaFree(held->memory);
-            delete std::exchange(held, held->before);
+    for (const Held& held : q->held)
+        for (Block* block = held.newest; block;) {
+            (void)cudaFree(block->memory);
+            delete std::exchange(block, block->older);
         }
     for (cudaEvent_t event : q->staging.read)
         if (event) (void)cudaEventDestroy(event);
@@ -131,13 +131,13 @@ void* open(const char** why) noexcept {
 }
 
 void enter(void* next) noexcept {
-    if (next == queue) return;
-    if (queue && queue->device_before != device_number) (void)cudaSetDevice(queue->device_before);
+    if (!queue && next) {
+        if (cudaGetDevice(&device_before) != cudaSuccess) device_before = device_number;
+        if (device_before != device_number) (void)cudaSetDevice(device_number);
+    } else if (queue && !next && device_before != device_number) {
+        (void)cudaSetDevice(device_before);
+    }
     queue = static_cast<Queue*>(next);
-    if (!queue) return;
-    queue->device_before = device_number;
-    queue->check(cudaGetDevice(&queue->device_before), "the current device");
-    if (queue->device_before != device_number) queue->check(cudaSetDevice(device_number), "choosing the device");
 }
 
 void close(void* old) noexcept {
@@ -148,10 +148,8 @@ void close(void* old) noexcept {
 void* allocate(size_t bytes) noexcept {
     const Current current;
     void* memory = nullptr;
-    const cudaError_t error = cudaMalloc(&memory, std::max<size_t>(bytes, 1));
-    if (error == cudaSuccess) return memory;
+    if (cudaMalloc(&memory, std::max<size_t>(bytes, 1)) == cudaSuccess) return memory;
     (void)cudaGetLastError();
-    if (queue && error != cudaErrorMemoryAllocation) queue->check(error, "allocating");
     return nullptr;
 }
 
@@ -171,18 +169,26 @@ void clear(void* to, size_t bytes) noexcept {
 }
 
 // False where the system pins no memory; pageable copies serve then.
-bool stage(Queue& q) noexcept {
+bool stage(Queue& q, size_t bytes) noexcept {
     Staging& s = q.staging;
-    if (s.tried) return s.bytes;
-    s.tried = true;
-    void* bytes = nullptr;
-    if (cudaMallocHost(&bytes, 2 * Staging::half) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return false;
-    }
-    s.bytes = static_cast<char*>(bytes);
+    size_t wanted = Staging::least;
+    while (wanted < bytes && wanted < Staging::most) wanted *= 2;
+    if (s.refused || wanted <= s.half) return s.bytes;
     for (cudaEvent_t& event : s.read)
-        if (!q.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event")) return false;
+        if (!event && !q.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event")) return false;
+    void* larger = nullptr;
+    if (cudaMallocHost(&larger, 2 * wanted) != cudaSuccess) {
+        (void)cudaGetLastError();
+        s.refused = true;
+        return s.bytes;
+    }
+    if (s.bytes) {
+        q.finish();
+        (void)cudaFreeHost(s.bytes);
+    }
+    s.bytes = static_cast<char*>(larger);
+    s.half = wanted;
+    s.used = 0;
     return true;
 }
 
@@ -199,15 +205,15 @@ bool next_half(Queue& q) noexcept {
 void upload(void* to, const void* from, size_t bytes) noexcept {
     if (failed() || bytes == 0) return;
     Queue& q = *queue;
-    if (!stage(q)) {
+    if (!stage(q, bytes)) {
         if (!q.failed) q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, q.stream), uploading);
         return;
     }
     Staging& s = q.staging;
     for (size_t done = 0; done < bytes;) {
-        if (s.used >= Staging::half && !next_half(q)) return;
-        const size_t n = std::min(bytes - done, Staging::half - s.used);
-        char* place = s.bytes + size_t(s.side) * Staging::half + s.used;
+        if (s.used >= s.half && !next_half(q)) return;
+        const size_t n = std::min(bytes - done, s.half - s.used);
+        char* place = s.bytes + size_t(s.side) * s.half + s.used;
         std::memcpy(place, static_cast<const char*>(from) + done, n);
         if (!q.check(cudaMemcpyAsync(static_cast<char*>(to) + done, place, n, cudaMemcpyHostToDevice, q.stream),
                      uploading))
@@ -224,35 +230,40 @@ void download(void* to, const void* from, size_t bytes) noexcept {
         q.finish();
 }
 
-void begin_capture() noexcept {
-    if (!failed())
-        queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeThreadLocal), "capturing a step");
+void set_guard(const int32_t* status) noexcept {
+    if (queue) queue->guard = status;
 }
 
+// Relaxed: a workspace may grow meanwhile.
+void begin_capture() noexcept {
+    if (failed()) return;
+    queue->capturing = queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
+}
+
+// What only a capture cannot do is no failure: the caller enqueues the step as it did before.
 void* end_capture() noexcept {
-    if (!queue) return nullptr;
+    if (!queue || !queue->capturing) return nullptr;
+    queue->capturing = false;
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t captured = nullptr;
-    if (queue->check(cudaStreamEndCapture(queue->stream, &graph), "capturing a step") &&
-        !queue->check(cudaGraphInstantiate(&captured, graph, 0), "instantiating a step"))
-        captured = nullptr;
+    cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
+    if (error == cudaSuccess && !queue->failed) error = cudaGraphInstantiate(&captured, graph, 0);
     if (graph) (void)cudaGraphDestroy(graph);
-    return captured;
+    if (error == cudaSuccess && captured) return captured;
+    (void)cudaGetLastError();
+    if (!is_late(error)) queue->failed = false;
+    return nullptr;
 }
 
 void replay(void* captured) noexcept {
     if (failed()) return;
-    queue->check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(captured), queue->stream), "replaying a step");
-    queue->last_kernel = "of a replayed step";
+    queue->last_kernel = "of a captured step";
+    queue->check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(captured), queue->stream), "a captured step");
 }
 
 void forget(void* captured) noexcept {
     if (captured && cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(captured)) != cudaSuccess)
         (void)cudaGetLastError();
-}
-
-void set_guard(const int32_t* status) noexcept {
-    if (queue) queue->guard = status;
 }
 
 const char* wait() noexcept {
@@ -278,27 +289,23 @@ bool failed() noexcept {
     return !queue || queue->failed;
 }
 
-// Each is at least twice the one before it, so that what has been outgrown is less than what is in use.
+// Memory that was handed out stays until the queue is closed: kernels in flight and captured ones come back to it.
 void* workspace_bytes(Space space, size_t bytes) noexcept {
     if (failed()) return nullptr;
     Queue& q = *queue;
-    Held*& held = q.held[int(space)];
-    if (held && bytes <= held->bytes) return held->memory;
-    const size_t least = std::max<size_t>({bytes, held ? 2 * held->bytes : 0, 1});
-    const size_t rounded = (least + 2 * mebibyte - 1) / (2 * mebibyte) * (2 * mebibyte);
-    auto* const next = new (std::nothrow) Held;
-    if (!next) {
-        q.fail("a workspace", "out of the host's memory");
-        return nullptr;
-    }
-    const cudaError_t error = cudaMalloc(&next->memory, rounded);
+    Held& held = q.held[int(space)];
+    if (held.newest && bytes <= held.newest->bytes) return held.newest->memory;
+    const size_t twice = held.newest ? 2 * held.newest->bytes : 0;
+    const size_t rounded = (std::max(bytes, twice) / (2 * mebibyte) + 1) * (2 * mebibyte);
+    auto* block = new (std::nothrow) Block;
+    const cudaError_t error = block ? cudaMalloc(&block->memory, rounded) : cudaErrorMemoryAllocation;
     if (error == cudaSuccess) {
-        next->bytes = rounded;
-        next->before = held;
-        held = next;
-        return held->memory;
+        block->bytes = rounded;
+        block->older = held.newest;
+        held.newest = block;
+        return block->memory;
     }
-    delete next;
+    delete block;
     if (error != cudaErrorMemoryAllocation) {
         q.check(error, "a workspace");
         return nullptr;
@@ -340,8 +347,8 @@ constinit const Device device = {.name = "cuda",
                                  .upload = upload,
                                  .download = download,
                                  .guard = set_guard,
-                                 .judge = float32::enqueue_judge,
-                                 .advance = float32::enqueue_advance,
+                                 .judge = judge_step,
+                                 .advance = advance_step,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
                                  .replay = replay,

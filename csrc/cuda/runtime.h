@@ -18,7 +18,7 @@ CUstream_st* stream() noexcept;
 const int32_t* guard() noexcept;
 // Whether something has failed since the last `wait`; what follows is not begun.
 bool failed() noexcept;
-// Null where there is no room, which is a failure. Kernels in flight keep what they were given.
+// Null where there is no room, which is a failure. What was handed out stays.
 void* workspace_bytes(Space space, size_t bytes) noexcept;
 template <class A>
 A* workspace(Space space, ptrdiff_t count) noexcept {

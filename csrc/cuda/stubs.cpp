@@ -5,7 +5,7 @@ namespace fusednet::cuda {
 
 namespace {
 constexpr const char* missing =
-    "built without it; build from source with a CUDA toolkit: pip install . -C cmake.define.FUSEDNET_CUDA=ON";
+    "this build has no CUDA backend; build it with pip install . -C cmake.define.FUSEDNET_CUDA=ON";
 }
 
 const DeviceInfo& device_info() noexcept {
