@@ -9,8 +9,8 @@
 
 namespace fusednet::bindings {
 
-// Elements of a task: 64 KB of float32, so that it starts from the second-level cache and costs far more than its call.
-constexpr Index elements_a_task = 16 * 1024;
+// Elements of a task: 32 KB of float32, so that it starts from the second-level cache and costs more than its call.
+constexpr Index elements_a_task = 8 * 1024;
 
 // What a thread may write past the caches: from 16 MB on, most of it would be gone before anyone reads it.
 constexpr Index streamed_bytes = Index(1) << 24;
