@@ -8,9 +8,9 @@ struct Decay {
 FUSEDNET_INLINE Decay decay(Sum a) {
     const V n = round(a.high * V(-1.4426950408889634));
     const V whole = fms(n, V(-0.693359375), a.high);  // exact: the constant has 9 bits
-    const V rest = fms(n, V(2.12194440054690583e-4), a.low), r = whole + rest, square = r * r;
+    const V rest = fms(n, V(2.12194440054690583e-4), a.low), r = whole + rest;
     const V high = V(1) + whole, lost = whole - (high - V(1));
-    return {n, high, fma(square, exp_series<5>(r, square), rest + lost)};
+    return {n, high, fma(r * r, exp_series<5>(r), rest + lost)};
 }
 
 // sigmoid(v) = inverse (high + low) 2^n; 1 / (1 + exp(-|v|)) = inverse (1 + wrong). The gate is shut for v < 0.

@@ -27,16 +27,18 @@ struct ReducedExp {
 
 // (exp(r) - 1 - r) / r^2: to 2^-28 of exp(r) with five terms, 2^-32 with six.
 template <int terms>
-FUSEDNET_INLINE V exp_series(V r, V square) {
+FUSEDNET_INLINE V exp_series(V r) {
     if constexpr (terms == 6) {
-        const V q4 = fma(r, V(0.0001979029820258868), V(0.001394470359596145));
-        const V q2 = fma(r, V(0.008333497340880637), V(0.04166629436422266));
-        const V q0 = fma(r, V(0.1666666586700769), V(0.5000000067839808));
-        return fma(square, fma(square, q4, q2), q0);
+        V q = fma(r, V(0.0001979029820258868), V(0.001394470359596145));
+        q = fma(q, r, V(0.008333497340880637));
+        q = fma(q, r, V(0.04166629436422266));
+        q = fma(q, r, V(0.1666666586700769));
+        return fma(q, r, V(0.5000000067839808));
     } else {
-        const V q2 = fma(r, V(0.008368665352), V(0.04166825861));
-        const V q0 = fma(r, V(0.1666652113), V(0.4999999404));
-        return fma(square, fma(square, V(0.001382119837), q2), q0);
+        V q = fma(r, V(0.001382119837), V(0.008368665352));
+        q = fma(q, r, V(0.04166825861));
+        q = fma(q, r, V(0.1666652113));
+        return fma(q, r, V(0.4999999404));
     }
 }
 
@@ -44,8 +46,8 @@ template <int terms = 5>
 FUSEDNET_INLINE ReducedExp reduce_exp(V x) {
     const V n = round(x * V(1.4426950408889634));
     const V high = fma(n, V(-0.693359375), x);  // exact: the constant has 9 bits
-    const V low = n * V(2.12194440054690583e-4), r = high + low, square = r * r;
-    return {n, high, fma(square, exp_series<terms>(r, square), low)};
+    const V low = n * V(2.12194440054690583e-4), r = high + low;
+    return {n, high, fma(r * r, exp_series<terms>(r), low)};
 }
 
 FUSEDNET_INLINE V vexp(V x) {

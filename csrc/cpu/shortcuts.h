@@ -103,8 +103,8 @@ template <class V>
 struct ShortSoftsign : Softsign<V> {
     using Softsign<V>::Softsign;
     V value(V x) const {
-        const V t = min(V(0x1p30), abs(x)), divisor = V(1) + t, lost = (V(1) - divisor) + t;
-        return copysign(divide({t, V(0)}, {divisor, lost}), x);
+        const V t = min(V(0x1p30), abs(x));
+        return copysign(divide({t, V(0)}, exact_sum(max(t, V(1)), min(t, V(1)))), x);
     }
 };
 
