@@ -1,6 +1,8 @@
 // Matrix product, normalization and what else layers are made of, on NumPy arrays.
+#include <algorithm>
 #include <cmath>
 #include <memory>
+
 #include "ops.h"
 #include "register.h"
 #include "share.h"
@@ -8,15 +10,22 @@
 namespace fusednet::bindings {
 namespace {
 
-// By panels of columns, and by rows where C has few panels. Each task packs its panel of B: rows enough repay it.
+// By panels of columns, and by rows where C has few panels. Each task reads its panel of B, and may have to pack it:
+// rows enough repay that, and work enough repays the task.
 template <class T>
 void share_gemm(Product<T> product, const Gemm<T>& g) {
-    constexpr Index few = 8, tall = 256;
-    const Index panel = g.n < 2048 ? 64 : 256;
-    const Index across = divide_up(g.n, panel), down = across < few ? divide_up(g.m, tall) : 1;
-    const Index high = down == 1 ? g.m : tall;
+    constexpr Index few = 8, short_rows = 32, tall = 256;
+    constexpr double least_work = 256e3;
+    const Index panel = g.n < 2048 ? 64 : 256, across = divide_up(g.n, panel), k = g.k < 1 ? 1 : g.k;
+    Index high = g.m < 1 ? 1 : g.m;
+    if (across > 0 && across < few && g.m > short_rows) {
+        const double of_row = 2.0 * double(g.n < panel ? g.n : panel) * double(k);
+        high = std::clamp(divide_up(g.m, divide_up(few, across)), short_rows, tall);
+        high = std::max(high, Index(std::min(least_work / of_row, double(g.m))));
+    }
+    const Index down = divide_up(g.m, high);
     share(
-        across * down, 2.0 * double(g.m) * double(g.n) * double(g.k < 1 ? 1 : g.k),
+        across * down, 2.0 * double(g.m) * double(g.n) * double(k),
         [&](Index task, void* scratch) {
             const Index row = task / across * high, col = task % across * panel;
             Gemm<T> part = g;
