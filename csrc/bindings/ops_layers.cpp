@@ -119,20 +119,24 @@ void batchnorm_statistics(const py::array& x, const py::object& mean, const py::
     });
 }
 
+// With `own`, the batch's own mean and variance, which are written.
 void batchnorm_forward(const py::array& x, const py::object& mean, const py::object& variance, const py::object& gamma,
                        const py::object& beta, const py::array& out, double epsilon, const std::string& activation,
-                       const Values& params, const Isa& isa, const py::object& slope) {
+                       const Values& params, const Isa& isa, const py::object& slope, bool own) {
     const char* op = "batchnorm_forward";
     const Activation row = activation_of(op, activation);
     dispatch(op, "x", x, [&](auto zero) {
         using T = decltype(zero);
         const Index rows = rows_of(x), cols = cols_of(x);
+        if (own && rows < 1) Argument{op, "x"}.bad_shape("(n, c) with n of at least 1", x);
+        T *own_mean = vector<T>(op, "mean", mean, cols, own),
+          *own_variance = vector<T>(op, "variance", variance, cols, own);
         const BatchNormForward<T> args{rows,
                                        cols,
                                        input<T>(op, "x", x),
                                        output<T>(op, "out", out, rows, cols),
-                                       vector<T>(op, "mean", mean, cols, false),
-                                       vector<T>(op, "variance", variance, cols, false),
+                                       own_mean,
+                                       own_variance,
                                        vector<T>(op, "gamma", gamma, cols, false),
                                        vector<T>(op, "beta", beta, cols, false),
                                        epsilon,
@@ -141,9 +145,16 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_forward] expects a mean and a variance");
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
+        for (const auto& [name, statistic] : {std::pair("mean", mean), std::pair("variance", variance)})
+            if (own)
+                for (const py::array& other : {x, out})
+                    check_apart(op, name, py::reinterpret_borrow<py::array>(statistic), other, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
         share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+            if (own)
+                table.batchnorm_statistics(
+                    {rows, count, part_of(args.x, 0, first), own_mean + first, own_variance + first});
             BatchNormForward<T> part = args;
             part.cols = count;
             part.x = part_of(args.x, 0, first);
@@ -277,7 +288,7 @@ void register_ops_layers(py::module_& m) {
     m.def("batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
     m.def("batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"), arg("beta"),
           arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),
-          arg("isa") = none, arg("slope") = none);
+          arg("isa") = none, arg("slope") = none, arg("own") = false);
     m.def("batchnorm_backward", &batchnorm_backward, arg("dy"), arg("x"), arg("y"), arg("mean"), arg("variance"),
           arg("gamma"), arg("beta"), arg("out"), arg("dgamma"), arg("dbeta"), arg("epsilon") = 1e-3,
           arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none,

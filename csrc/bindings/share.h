@@ -70,11 +70,13 @@ double sum_rows(Index rows, Index cols, double flops, const F& f) {
     return sum;
 }
 
-// Whole columns: the panels that a plan has. No rows are a task all the same.
+// Whole columns: the panels that a plan has, wider where the rows that a panel has are beyond the caches. No rows are a
+// task all the same.
 template <class F>
 void share_columns(Index rows, Index cols, double flops, const F& f) {
-    share_tiles(1, cols, 1, panel_columns(cols), flops * double(rows < 1 ? 1 : rows),
-                [&](const Tile& t) { f(t.col, t.cols); });
+    constexpr Index far = 1 << 19, wide = 256;
+    const Index panel = rows * cols < far || cols < 2 * wide ? panel_columns(cols) : wide;
+    share_tiles(1, cols, 1, panel, flops * double(rows < 1 ? 1 : rows), [&](const Tile& t) { f(t.col, t.cols); });
 }
 
 // Columns of a tile of elements.

@@ -173,11 +173,17 @@ def batchnorm_forward(
         >>> y.tolist(), mean.tolist(), variance.tolist()
         ([[-1.0], [1.0]], [2.0], [1.0])
     """
-    x = _arrays.matrix("batchnorm_forward", "x", x)
-    mean, variance = batchnorm_statistics(x, isa=isa)
-    y = batchnorm_inference(
-        x, mean, variance, gamma, beta, epsilon, activation, slope=slope, out=out, isa=isa, **params
-    )
+    op = "batchnorm_forward"
+    row, values = _elementwise(op, activation, params)
+    if slope is None and _ready(row, (x, out), (gamma, beta)):
+        given: list[Any] = [x, gamma, beta, out, None]
+    else:
+        x = _arrays.matrix(op, "x", x)
+        affine = [_arrays.vector(op, name, value, x.dtype) for name, value in (("gamma", gamma), ("beta", beta))]
+        given = [x, *affine, _arrays.output(op, out, x.shape, x.dtype), _slopes(op, row, slope, x, values)]
+    of, factor, offset, y, slopes = given
+    mean, variance = np.empty(of.shape[1], of.dtype), np.empty(of.shape[1], of.dtype)
+    _native.batchnorm_forward(of, mean, variance, factor, offset, y, epsilon, row["name"], values, isa, slopes, True)
     return y, mean, variance
 
 
@@ -251,6 +257,11 @@ def batchnorm_backward(
     Source: Ioffe & Szegedy 2015, section 3, after algorithm 1.
     """
     op = "batchnorm_backward"
+    row, values = _elementwise(op, activation, params)
+    if slope is None and _ready(row, (dy, x, y, out), (mean, variance, gamma, beta)):
+        of: list[Any] = [dy, x, y, mean, variance, gamma, beta, out, np.empty_like(gamma), np.empty_like(gamma)]
+        _native.batchnorm_backward(*of, epsilon, row["name"], values, training, isa)  # type: ignore[call-arg]
+        return of[7], of[8], of[9]
     dy = _arrays.matrix(op, "dy", dy)
     x = _arrays.matrix(op, "x", x, dy.dtype)
     if y is None:
@@ -262,7 +273,6 @@ def batchnorm_backward(
     vectors = {name: _arrays.vector(op, name, value, dy.dtype) for name, value in given.items()}
     if vectors["mean"] is None or vectors["variance"] is None:
         raise TypeError(f"[{op}] expects a mean and a variance, got None")
-    row, values = _elementwise(op, activation, params)
     slopes = _slopes(op, row, slope, dy, values)
     out = _arrays.output(op, out, dy.shape, dy.dtype)
     dgamma, dbeta, dslope = (np.empty(dy.shape[1], dy.dtype) for _ in range(3))
@@ -306,3 +316,14 @@ def _elementwise(op: str, activation: str, params: dict[str, float]) -> tuple[di
     if row["row"]:
         raise ValueError(f"[{op}] activation expects an element-wise one, got {activation!r}")
     return row, _arrays.parameters(row["name"], row["params"], params)
+
+
+def _ready(row: dict[str, Any], matrices: tuple[Any, ...], vectors: tuple[Any, ...]) -> bool:
+    """Whether all are given, and as the kernels of a row without slopes take them."""
+    return (
+        row["slope"] == "none"
+        and _arrays.ready(*matrices)
+        and matrices[0].ndim == 2
+        and _arrays.ready(*vectors)
+        and vectors[0].ndim == 1
+    )
