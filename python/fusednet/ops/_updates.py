@@ -66,7 +66,8 @@ def optimizer_update(
         raise _names.unknown("optimizer_update", "optimizer", optimizer, _ROWS)
     op = f"{optimizer}_update"
     if average is None and len(slots) == len(_ROWS[optimizer]["slots"]) and _arrays.ready(w, g, *slots):
-        flat: list[Any] = [a if a.ndim == 1 else a.reshape(-1) for a in (w, g, *slots)]
+        given: tuple[Any, ...] = (w, g, *slots)
+        flat = [a if a.ndim == 1 else a.reshape(-1) for a in given]
         _native.optimizer_update(optimizer, flat[0], flat[1], flat[2:], step, hyper, scale, clip_value, isa, decay)
         return
     w = _arrays.in_place(op, "w", w)
