@@ -15,7 +15,7 @@ ROOMS = {
     "base": ["base/"],
     "formulas": [],
     "cpu": ["base/", "formulas/", "cpu/"],
-    "cuda": ["base/", "formulas/", "cpu/math.h", "cpu/wide.h", "cpu/vec_float64.h", "cuda/"],
+    "cuda": ["base/", "formulas/", "cpu/math.h", "cpu/wide.h", "cpu/gates_unfused.h", "cpu/vec_float64.h", "cuda/"],
     "plan": ["base/", "cpu/pick.h", "cpu/pool.h", "cuda/pick.h", "plan/"],
     "bindings": ["base/", "cpu/pick.h", "cpu/pool.h", "cuda/device.h", "cuda/pick.h", "plan/", "bindings/"],
 }

@@ -1,9 +1,10 @@
-// A table from kernels by their names. Included inside the namespace that has them and V, T and lanes.
+// A table from kernels by their names. Included inside the namespace that has them, V, T and lanes, and Shortest: the
+// functor that a table computes an activation with.
 
-#define FUSEDNET_ACTIVATION_FORWARD(name, Struct, ...) activation_forward<Struct<V>>,
-#define FUSEDNET_ACTIVATION_BACKWARD(name, Struct, ...) activation_backward<Struct<V>>,
-#define FUSEDNET_BATCHNORM_FORWARD(name, Struct, ...) batchnorm_forward<Struct<V>>,
-#define FUSEDNET_BATCHNORM_BACKWARD(name, Struct, ...) batchnorm_backward<Struct<V>>,
+#define FUSEDNET_ACTIVATION_FORWARD(name, Struct, ...) activation_forward<Shortest<Struct<V>>::Functor>,
+#define FUSEDNET_ACTIVATION_BACKWARD(name, Struct, ...) activation_backward<Shortest<Struct<V>>::Functor>,
+#define FUSEDNET_BATCHNORM_FORWARD(name, Struct, ...) batchnorm_forward<Shortest<Struct<V>>::Functor>,
+#define FUSEDNET_BATCHNORM_BACKWARD(name, Struct, ...) batchnorm_backward<Shortest<Struct<V>>::Functor>,
 #define FUSEDNET_ELEMENT_LOSS(name, Struct, ...) element_loss<Struct<V>>,
 #define FUSEDNET_ROW_ACTIVATION_FORWARD(name, kernel, ...) kernel##_forward,
 #define FUSEDNET_ROW_ACTIVATION_BACKWARD(name, kernel, ...) kernel##_backward,

@@ -1,6 +1,8 @@
 // Matrix product, normalization and what else layers are made of, on NumPy arrays.
+#include <algorithm>
 #include <cmath>
 #include <memory>
+
 #include "ops.h"
 #include "register.h"
 #include "share.h"
@@ -8,15 +10,22 @@
 namespace fusednet::bindings {
 namespace {
 
-// By panels of columns, and by rows where C has few panels. Each task packs its panel of B: rows enough repay it.
+// By panels of columns, and by rows where C has few panels. Each task reads its panel of B, and may have to pack it:
+// rows enough repay that, and work enough repays the task.
 template <class T>
 void share_gemm(Product<T> product, const Gemm<T>& g) {
-    constexpr Index few = 8, tall = 256;
-    const Index panel = g.n < 2048 ? 64 : 256;
-    const Index across = divide_up(g.n, panel), down = across < few ? divide_up(g.m, tall) : 1;
-    const Index high = down == 1 ? g.m : tall;
+    constexpr Index few = 8, short_rows = 32, tall = 256;
+    constexpr double least_work = 256e3;
+    const Index panel = g.n < 2048 ? 64 : 256, across = divide_up(g.n, panel), k = g.k < 1 ? 1 : g.k;
+    Index high = g.m < 1 ? 1 : g.m;
+    if (across > 0 && across < few && g.m > short_rows) {
+        const double of_row = 2.0 * double(g.n < panel ? g.n : panel) * double(k);
+        high = std::clamp(divide_up(g.m, divide_up(few, across)), short_rows, tall);
+        high = std::max(high, Index(std::min(least_work / of_row, double(g.m))));
+    }
+    const Index down = divide_up(g.m, high);
     share(
-        across * down, 2.0 * double(g.m) * double(g.n) * double(g.k < 1 ? 1 : g.k),
+        across * down, 2.0 * double(g.m) * double(g.n) * double(k),
         [&](Index task, void* scratch) {
             const Index row = task / across * high, col = task % across * panel;
             Gemm<T> part = g;
@@ -110,20 +119,24 @@ void batchnorm_statistics(const py::array& x, const py::object& mean, const py::
     });
 }
 
+// With `own`, the batch's own mean and variance, which are written.
 void batchnorm_forward(const py::array& x, const py::object& mean, const py::object& variance, const py::object& gamma,
                        const py::object& beta, const py::array& out, double epsilon, const std::string& activation,
-                       const Values& params, const Isa& isa, const py::object& slope) {
+                       const Values& params, const Isa& isa, const py::object& slope, bool own) {
     const char* op = "batchnorm_forward";
     const Activation row = activation_of(op, activation);
     dispatch(op, "x", x, [&](auto zero) {
         using T = decltype(zero);
         const Index rows = rows_of(x), cols = cols_of(x);
+        if (own && rows < 1) Argument{op, "x"}.bad_shape("(n, c) with n of at least 1", x);
+        T *own_mean = vector<T>(op, "mean", mean, cols, own),
+          *own_variance = vector<T>(op, "variance", variance, cols, own);
         const BatchNormForward<T> args{rows,
                                        cols,
                                        input<T>(op, "x", x),
                                        output<T>(op, "out", out, rows, cols),
-                                       vector<T>(op, "mean", mean, cols, false),
-                                       vector<T>(op, "variance", variance, cols, false),
+                                       own_mean,
+                                       own_variance,
                                        vector<T>(op, "gamma", gamma, cols, false),
                                        vector<T>(op, "beta", beta, cols, false),
                                        epsilon,
@@ -132,9 +145,16 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_forward] expects a mean and a variance");
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
+        for (const auto& [name, statistic] : {std::pair("mean", mean), std::pair("variance", variance)})
+            if (own)
+                for (const py::array& other : {x, out})
+                    check_apart(op, name, py::reinterpret_borrow<py::array>(statistic), other, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
         share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+            if (own)
+                table.batchnorm_statistics(
+                    {rows, count, part_of(args.x, 0, first), own_mean + first, own_variance + first});
             BatchNormForward<T> part = args;
             part.cols = count;
             part.x = part_of(args.x, 0, first);
@@ -268,7 +288,7 @@ void register_ops_layers(py::module_& m) {
     m.def("batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
     m.def("batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"), arg("beta"),
           arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),
-          arg("isa") = none, arg("slope") = none);
+          arg("isa") = none, arg("slope") = none, arg("own") = false);
     m.def("batchnorm_backward", &batchnorm_backward, arg("dy"), arg("x"), arg("y"), arg("mean"), arg("variance"),
           arg("gamma"), arg("beta"), arg("out"), arg("dgamma"), arg("dbeta"), arg("epsilon") = 1e-3,
           arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none,

@@ -9,8 +9,8 @@
 
 namespace fusednet::bindings {
 
-// Elements of a task: 64 KB of float32, so that it starts from the second-level cache and costs far more than its call.
-constexpr Index elements_a_task = 16 * 1024;
+// Elements of a task: 32 KB of float32, so that it starts from the second-level cache and costs more than its call.
+constexpr Index elements_a_task = 8 * 1024;
 
 // What a thread may write past the caches: from 16 MB on, most of it would be gone before anyone reads it.
 constexpr Index streamed_bytes = Index(1) << 24;
@@ -70,11 +70,13 @@ double sum_rows(Index rows, Index cols, double flops, const F& f) {
     return sum;
 }
 
-// Whole columns: the panels that a plan has. No rows are a task all the same.
+// Whole columns: the panels that a plan has, wider where the rows that a panel has are beyond the caches. No rows are a
+// task all the same.
 template <class F>
 void share_columns(Index rows, Index cols, double flops, const F& f) {
-    share_tiles(1, cols, 1, panel_columns(cols), flops * double(rows < 1 ? 1 : rows),
-                [&](const Tile& t) { f(t.col, t.cols); });
+    constexpr Index far = 1 << 19, wide = 256;
+    const Index panel = rows * cols < far || cols < 2 * wide ? panel_columns(cols) : wide;
+    share_tiles(1, cols, 1, panel, flops * double(rows < 1 ? 1 : rows), [&](const Tile& t) { f(t.col, t.cols); });
 }
 
 // Columns of a tile of elements.

@@ -12,6 +12,9 @@ namespace fusednet::avx2 {
 
 #include "wide.h"
 
+#include "gates.h"
+#include "shortcuts.h"
+
 #include "kernels.h"
 
 extern const Table<T> table;

@@ -14,6 +14,8 @@ namespace fusednet::baseline {
 
 #include "wide.h"
 
+#include "gates_unfused.h"
+
 #include "kernels.h"
 
 extern const Table<T> table;

@@ -1,45 +1,58 @@
 // Batch normalization over the rows of a batch. Sums run in T over a chunk of rows, then join in float64: neither the
 // number of rows nor a large mean costs digits.
 
+// Columns whose sums are kept while chunk after chunk of rows goes by: what a row has of them lies together in memory.
+constexpr Index norm_block = 16 * lanes;
+
+template <class F>
+FUSEDNET_INLINE void for_blocks(Index cols, F f) {
+    for (Index start = 0; start < cols; start += norm_block)
+        f(start, cols - start < norm_block ? cols - start : norm_block);
+}
+
 // A chunk's deviations are taken from its own rounded mean; the sum of them puts the rounding right.
 inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
-    for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-        constexpr Index count = decltype(vectors)::count;
-        double mean[count * lanes] = {}, squares[count * lanes] = {};
+    for_blocks(a.cols, [&](Index start, Index cols) FUSEDNET_INLINE_LAMBDA {
+        double mean[norm_block] = {}, squares[norm_block] = {};
         for (Index first = 0; first < a.rows; first += chunk) {
             const Index end = a.rows - first < chunk ? a.rows : first + chunk;
-            V center[count], sum[count], square[count];
-            for (V& c : center) c = V(0);
-            for (Index i = first; i < end; ++i)
-                for (Index v = 0; v < count; ++v) center[v] = center[v] + load(a.x.row(i) + j + v * lanes, part);
-            for (Index v = 0; v < count; ++v) {
-                center[v] = center[v] / V(double(end - first));
-                sum[v] = square[v] = V(0);
-            }
-            for (Index i = first; i < end; ++i)
+            for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+                constexpr Index count = decltype(vectors)::count;
+                const auto x = [&](Index i, Index v)
+                                   FUSEDNET_INLINE_LAMBDA { return load(a.x.row(i) + start + j + v * lanes, part); };
+                V center[count], sum[count], square[count];
+                for (V& c : center) c = V(0);
+                for (Index i = first; i < end; ++i)
+                    for (Index v = 0; v < count; ++v) center[v] = center[v] + x(i, v);
                 for (Index v = 0; v < count; ++v) {
-                    const V d = load(a.x.row(i) + j + v * lanes, part) - center[v];
-                    sum[v] = sum[v] + d;
-                    square[v] = fma(d, d, square[v]);
+                    center[v] = center[v] / V(double(end - first));
+                    sum[v] = square[v] = V(0);
                 }
-            T c[count * lanes], s[count * lanes], q[count * lanes];
-            for (Index v = 0; v < count; ++v) {
-                store(c + v * lanes, center[v]);
-                store(s + v * lanes, sum[v]);
-                store(q + v * lanes, square[v]);
-            }
-            // Chan, Golub and LeVeque 1979, eq. 2.1
-            const double n = double(end - first), share = n / double(end);
-            for (Index l = 0; l < count * lanes; ++l) {
-                const double offset = double(s[l]) / n, delta = double(c[l]) + offset - mean[l];
-                mean[l] += delta * share;
-                squares[l] += double(q[l]) - double(s[l]) * offset + delta * delta * share * double(first);
-            }
+                for (Index i = first; i < end; ++i)
+                    for (Index v = 0; v < count; ++v) {
+                        const V d = x(i, v) - center[v];
+                        sum[v] = sum[v] + d;
+                        square[v] = fma(d, d, square[v]);
+                    }
+                T c[count * lanes], s[count * lanes], q[count * lanes];
+                for (Index v = 0; v < count; ++v) {
+                    store(c + v * lanes, center[v]);
+                    store(s + v * lanes, sum[v]);
+                    store(q + v * lanes, square[v]);
+                }
+                // Chan, Golub and LeVeque 1979, eq. 2.1
+                const double n = double(end - first), share = n / double(end);
+                for (Index l = 0; l < count * lanes; ++l) {
+                    const double offset = double(s[l]) / n, delta = double(c[l]) + offset - mean[j + l];
+                    mean[j + l] += delta * share;
+                    squares[j + l] += double(q[l]) - double(s[l]) * offset + delta * delta * share * double(first);
+                }
+            });
         }
         const double n = a.rows > 0 ? double(a.rows) : 1.0;
-        for (Index l = 0; l < columns(vectors, part); ++l) {
-            a.mean[j + l] = static_cast<T>(mean[l]);
-            a.variance[j + l] = static_cast<T>(squares[l] < 0 ? 0.0 : squares[l] / n);
+        for (Index l = 0; l < cols; ++l) {
+            a.mean[start + l] = static_cast<T>(mean[l]);
+            a.variance[start + l] = static_cast<T>(squares[l] < 0 ? 0.0 : squares[l] / n);
         }
     });
 }
@@ -82,77 +95,85 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
 }
 
 // With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)). A
-// learned slope's gradient is a third sum in the same order. The first pass leaves du in dx for the second. Columns
-// outermost: what the two passes share stays in registers and nothing is allocated.
+// learned slope's gradient is a third sum in the same order. The first pass leaves du in dx for the second, which
+// starts with the rows that the first has left in the caches.
 template <class F>
 void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const F f(a.params);
     const double n = a.rows > 0 ? double(a.rows) : 1.0;
     const bool sums = a.training || a.dgamma || a.dbeta || a.dslope;
     const bool keeps = F::reads_saved && sums;
-    for_groups(a.cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
-        constexpr Index count = decltype(vectors)::count;
-        Normalized norm[count];
-        for (Index v = 0; v < count; ++v) norm[v] = normalized(a, j + v * lanes, part);
-        const auto gradient = [&](Index i, Index v, V centered) FUSEDNET_INLINE_LAMBDA {
-            const Index col = j + v * lanes;
+    for_blocks(a.cols, [&](Index start, Index cols) FUSEDNET_INLINE_LAMBDA {
+        const auto gradient = [&](Index i, Index col, V centered, const Normalized& norm,
+                                  auto part) FUSEDNET_INLINE_LAMBDA {
             const V dy = load(a.dy.row(i) + col, part);
             if constexpr (!F::reads_saved) return dy * f.derivative(dy);
             if constexpr (F::from_output) return dy * f.derivative(load(a.saved.row(i) + col, part));
-            const V u = fma(centered, norm[v].scale, norm[v].beta);
+            const V u = fma(centered, norm.scale, norm.beta);
             return dy * derivative_of(f, u, F::slope_from == Slope::none ? nullptr : a.slope.row(i), col, part);
         };
-        const auto centered = [&](Index i, Index v) FUSEDNET_INLINE_LAMBDA {
-            return load(a.x.row(i) + j + v * lanes, part) - norm[v].mean;
-        };
-
-        double total[count * lanes] = {}, product[count * lanes] = {};
-        [[maybe_unused]] double slopes[count * lanes] = {};
+        double total[norm_block] = {}, product[norm_block] = {};
+        [[maybe_unused]] double slopes[F::slope_from == Slope::learned ? norm_block : 1] = {};
         for (Index first = 0; sums && first < a.rows; first += chunk) {
             const Index end = a.rows - first < chunk ? a.rows : first + chunk;
-            V sum[count], dot[count];
-            [[maybe_unused]] V of_slope[count];
-            for (Index v = 0; v < count; ++v) sum[v] = dot[v] = of_slope[v] = V(0);
-            for (Index i = first; i < end; ++i)
+            for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+                constexpr Index count = decltype(vectors)::count;
+                Normalized norm[count];
+                V sum[count], dot[count];
+                [[maybe_unused]] V of_slope[count];
                 for (Index v = 0; v < count; ++v) {
-                    const V d = centered(i, v), du = gradient(i, v, d);
-                    sum[v] = sum[v] + du;
-                    dot[v] = fma(du, d, dot[v]);
-                    if constexpr (F::slope_from == Slope::learned) {
-                        const V u = fma(d, norm[v].scale, norm[v].beta);
-                        const V dy = load(a.dy.row(i) + j + v * lanes, part);
-                        of_slope[v] = of_slope[v] + dy * f.slope_gradient(u);
-                    }
-                    if (keeps) store(a.dx.row(i) + j + v * lanes, du, part);  // after dy's last use, which it may be
+                    norm[v] = normalized(a, start + j + v * lanes, part);
+                    sum[v] = dot[v] = of_slope[v] = V(0);
                 }
-            for (Index v = 0; v < count; ++v) dot[v] = dot[v] * norm[v].inverse;
-            join(total, sum);
-            join(product, dot);
-            if constexpr (F::slope_from == Slope::learned) join(slopes, of_slope);
+                for (Index i = first; i < end; ++i)
+                    for (Index v = 0; v < count; ++v) {
+                        const Index col = start + j + v * lanes;
+                        const V d = load(a.x.row(i) + col, part) - norm[v].mean;
+                        const V du = gradient(i, col, d, norm[v], part);
+                        sum[v] = sum[v] + du;
+                        dot[v] = fma(du, d, dot[v]);
+                        if constexpr (F::slope_from == Slope::learned) {
+                            const V u = fma(d, norm[v].scale, norm[v].beta);
+                            of_slope[v] = of_slope[v] + load(a.dy.row(i) + col, part) * f.slope_gradient(u);
+                        }
+                        if (keeps) store(a.dx.row(i) + col, du, part);  // after dy's last use, which it may be
+                    }
+                for (Index v = 0; v < count; ++v) dot[v] = dot[v] * norm[v].inverse;
+                join(total + j, sum);
+                join(product + j, dot);
+                if constexpr (F::slope_from == Slope::learned) join(slopes + j, of_slope);
+            });
         }
-        for (Index l = 0; l < columns(vectors, part); ++l) {
-            if (a.dbeta) a.dbeta[j + l] = static_cast<T>(total[l]);
-            if (a.dgamma) a.dgamma[j + l] = static_cast<T>(product[l]);
+        alignas(64) T mean_du[norm_block], mean_dot[norm_block];
+        for (Index l = 0; l < cols; ++l) {
+            if (a.dbeta) a.dbeta[start + l] = static_cast<T>(total[l]);
+            if (a.dgamma) a.dgamma[start + l] = static_cast<T>(product[l]);
             if constexpr (F::slope_from == Slope::learned)
-                if (a.dslope) a.dslope[j + l] = static_cast<T>(slopes[l]);
+                if (a.dslope) a.dslope[start + l] = static_cast<T>(slopes[l]);
+            mean_du[l] = static_cast<T>(total[l] / n);
+            mean_dot[l] = static_cast<T>(-product[l] / n);
         }
-
-        V mean_du[count], mean_dot[count];  // the latter times -inverse, to go with x - mean
-        for (Index v = 0; v < count; ++v) {
-            T du[lanes], dot[lanes];
-            for (Index l = 0; l < lanes; ++l) {
-                du[l] = static_cast<T>(total[v * lanes + l] / n);
-                dot[l] = static_cast<T>(-product[v * lanes + l] / n);
-            }
-            mean_du[v] = load(du);
-            mean_dot[v] = load(dot) * norm[v].inverse;
+        for (Index end = a.rows; end > 0;) {
+            const Index first = (end - 1) / chunk * chunk;
+            for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+                constexpr Index count = decltype(vectors)::count;
+                Normalized norm[count];
+                V of_du[count], of_dot[count];  // the latter times -inverse, to go with x - mean
+                for (Index v = 0; v < count; ++v) {
+                    norm[v] = normalized(a, start + j + v * lanes, part);
+                    of_du[v] = load(mean_du + j + v * lanes);
+                    of_dot[v] = load(mean_dot + j + v * lanes) * norm[v].inverse;
+                }
+                for (Index i = first; i < end; ++i)
+                    for (Index v = 0; v < count; ++v) {
+                        const Index col = start + j + v * lanes;
+                        const V d = load(a.x.row(i) + col, part) - norm[v].mean;
+                        V du = keeps ? load(a.dx.row(i) + col, part) : gradient(i, col, d, norm[v], part);
+                        if (a.training) du = fma(d, of_dot[v], du - of_du[v]);
+                        store(a.dx.row(i) + col, norm[v].scale * du, part);
+                    }
+            });
+            end = first;
         }
-        for (Index i = 0; i < a.rows; ++i)
-            for (Index v = 0; v < count; ++v) {
-                const V d = centered(i, v);
-                V du = keeps ? load(a.dx.row(i) + j + v * lanes, part) : gradient(i, v, d);
-                if (a.training) du = fma(d, mean_dot[v], du - mean_du[v]);
-                store(a.dx.row(i) + j + v * lanes, norm[v].scale * du, part);
-            }
     });
 }

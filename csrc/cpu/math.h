@@ -1,4 +1,4 @@
-// float32 exp, expm1, log, log1p, tanh and sigmoid over the primitives of vec_<isa>.h: within 1 ULP of exact for
+// float32 exp, expm1, log, log1p and tanh over the primitives of vec_<isa>.h: within 1 ULP of exact for
 // every float, with or without fused multiply-add. What a rounding loses is kept as a second, small term.
 // Coefficients: minimax fits of (exp(r) - 1 - r) / r^2 and (log(1 + f) - f + f^2 / 2) / f^3, weighted by what their
 // error is worth in the result.
@@ -25,17 +25,29 @@ struct ReducedExp {
     V n, r, tail;
 };
 
+// (exp(r) - 1 - r) / r^2: to 2^-28 of exp(r) with five terms, 2^-32 with six.
+template <int terms>
+FUSEDNET_INLINE V exp_series(V r) {
+    if constexpr (terms == 6) {
+        V q = fma(r, V(0.0001979029820258868), V(0.001394470359596145));
+        q = fma(q, r, V(0.008333497340880637));
+        q = fma(q, r, V(0.04166629436422266));
+        q = fma(q, r, V(0.1666666586700769));
+        return fma(q, r, V(0.5000000067839808));
+    } else {
+        V q = fma(r, V(0.001382119837), V(0.008368665352));
+        q = fma(q, r, V(0.04166825861));
+        q = fma(q, r, V(0.1666652113));
+        return fma(q, r, V(0.4999999404));
+    }
+}
+
+template <int terms = 5>
 FUSEDNET_INLINE ReducedExp reduce_exp(V x) {
     const V n = round(x * V(1.4426950408889634));
     const V high = fma(n, V(-0.693359375), x);  // exact: the constant has 9 bits
-    const V low = n * V(-2.12194440054690583e-4);
-    const V r = high - low;
-    V q = fma(r, V(0.0001979029820258868), V(0.001394470359596145));
-    q = fma(q, r, V(0.008333497340880637));
-    q = fma(q, r, V(0.04166629436422266));
-    q = fma(q, r, V(0.1666666586700769));
-    q = fma(q, r, V(0.5000000067839808));
-    return {n, high, fma(r * r, q, -low)};
+    const V low = n * V(2.12194440054690583e-4), r = high + low;
+    return {n, high, fma(r * r, exp_series<terms>(r), low)};
 }
 
 FUSEDNET_INLINE V vexp(V x) {
@@ -44,7 +56,7 @@ FUSEDNET_INLINE V vexp(V x) {
 }
 
 FUSEDNET_INLINE V vexpm1(V x) {
-    const auto [n, r, tail] = reduce_exp(min(V(89), max(V(-18), x)));
+    const auto [n, r, tail] = reduce_exp<6>(min(V(89), max(V(-18), x)));
     const V scale = pow2(n - V(1));  // half of 2^n, which may be out of range
     const Sum whole = exact_sum(scale, V(-0.5));
     const Sum s = exact_sum(whole.high, scale * r);
@@ -54,7 +66,7 @@ FUSEDNET_INLINE V vexpm1(V x) {
 
 // The same for x <= 0: there 2^n - 1 needs no second term. Above, the result means nothing.
 FUSEDNET_INLINE V vexpm1_below(V x) {
-    const auto [n, r, tail] = reduce_exp(max(V(-18), x));
+    const auto [n, r, tail] = reduce_exp<6>(max(V(-18), x));
     const V scale = pow2(n);
     return copysign(fma(scale, r + tail, scale - V(1)), x);  // keeps the sign of 0
 }
@@ -69,43 +81,13 @@ FUSEDNET_INLINE V divide(Sum a, Sum b) {
 // -z / (2 + z) for z = expm1(-2 |x|)
 FUSEDNET_INLINE V vtanh(V x) {
     const V magnitude = abs(x);
-    const auto [n, r, tail] = reduce_exp(V(-2) * min(V(10), magnitude));
+    const auto [n, r, tail] = reduce_exp<6>(V(-2) * min(V(10), magnitude));
     const V scale = pow2(n);
     const Sum whole = exact_sum(V(-1), scale);
     const Sum z = exact_sum(whole.high, scale * r, fma(scale, tail, whole.low));
     const Sum d = exact_sum(V(2), z.high);
     const V y = divide({-z.high, -z.low}, {d.high, d.low + z.low});
     return select(magnitude < V(0x1p-13), x, copysign(y, x));
-}
-
-// sigmoid(v) is share 2^n / divisor, with share = exp(-|v|) 2^-n for v < 0, else 1 and n = 0.
-struct Gate {
-    Sum share, divisor;
-    V n;
-};
-
-// 2^n itself may be out of range.
-FUSEDNET_INLINE Gate open_gate(V v) {
-    const auto [n, r, tail] = reduce_exp(max(V(-110), -abs(v)));
-    const Sum e = exact_sum(V(1), r, tail);
-    const M shut = v < V(0);
-    return {{select(shut, e.high, V(1)), select(shut, e.low, V(0))},
-            exact_sum(V(1), scale_down(e.high, n)),
-            select(shut, n, V(0))};
-}
-
-FUSEDNET_INLINE V vsigmoid(V x) {
-    const Gate g = open_gate(x);
-    return ldexp(divide(g.share, g.divisor), g.n);
-}
-
-// x sigmoid(v) for x and v of one sign; x itself where v > 20.
-FUSEDNET_INLINE V vgated(V x, V v) {
-    const Gate g = open_gate(v);
-    const V factor = max(V(-110), x), product = factor * g.share.high;  // there the gate is shut, even to infinity
-    const V lost = factor * g.share.low - residual(product, factor, g.share.high);
-    const V y = ldexp(divide({product, lost}, g.divisor), g.n);
-    return select(v > V(20), x, copysign(y, x));  // keeps the sign of 0
 }
 
 // exponent * ln 2 + log(1 + f) + low

@@ -171,6 +171,33 @@ FUSEDNET_INLINE V reciprocal(V x) {
 FUSEDNET_INLINE V residual(V a, V b, V c) {
     return _mm256_fnmadd_ps(b.v, c.v, a.v);
 }
+// a * b - c and c - a * b.
+FUSEDNET_INLINE V fms(V a, V b, V c) {
+    return _mm256_fmsub_ps(a.v, b.v, c.v);
+}
+FUSEDNET_INLINE V fnma(V a, V b, V c) {
+    return _mm256_fnmadd_ps(a.v, b.v, c.v);
+}
+// a * b - c rounded once, for c near a * b.
+FUSEDNET_INLINE V excess(V a, V b, V c) {
+    return fms(a, b, c);
+}
+
+// What pieces.h reads: coefficient k of interval j is at 8 j + k. The last two bits of u's exponent and the first three
+// of its mantissa are j.
+constexpr Index interval_stride = 8, coefficient_stride = 1;
+FUSEDNET_INLINE void look_up(const T* table, V u, V (&c)[8]) {
+    alignas(32) int32_t row[8];
+    const __m256i j = _mm256_and_si256(_mm256_srli_epi32(u.bits(), 20), _mm256_set1_epi32(31));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(row), j);
+    for (int l = 0; l < 8; ++l) c[l] = _mm256_load_ps(table + 8 * row[l]);
+    transpose(c);
+}
+// The middle of the interval.
+FUSEDNET_INLINE V interval_center(V u) {
+    const auto coarse = _mm256_and_si256(u.bits(), _mm256_set1_epi32(-0x100000));
+    return V(_mm256_or_si256(coarse, _mm256_set1_epi32(0x80000)));
+}
 
 // What wide.h is made of.
 FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {

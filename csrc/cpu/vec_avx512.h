@@ -174,6 +174,31 @@ FUSEDNET_INLINE V reciprocal(V x) {  // a division takes as long as ten of these
 FUSEDNET_INLINE V residual(V a, V b, V c) {
     return _mm512_fnmadd_ps(b.v, c.v, a.v);
 }
+// a * b - c and c - a * b.
+FUSEDNET_INLINE V fms(V a, V b, V c) {
+    return _mm512_fmsub_ps(a.v, b.v, c.v);
+}
+FUSEDNET_INLINE V fnma(V a, V b, V c) {
+    return _mm512_fnmadd_ps(a.v, b.v, c.v);
+}
+// a * b - c rounded once, for c near a * b.
+FUSEDNET_INLINE V excess(V a, V b, V c) {
+    return fms(a, b, c);
+}
+
+// What pieces.h reads: coefficient k of interval j is at 32 k + j. The last five bits of u's exponent and first three
+// of its mantissa are j.
+constexpr Index interval_stride = 1, coefficient_stride = 32;
+FUSEDNET_INLINE void look_up(const T* table, V u, V (&c)[8]) {
+    const __m512i j = _mm512_srli_epi32(u.bits(), 20);
+    for (int k = 0; k < 8; ++k)
+        c[k] = _mm512_permutex2var_ps(_mm512_load_ps(table + 32 * k), j, _mm512_load_ps(table + 32 * k + 16));
+}
+// The middle of the interval.
+FUSEDNET_INLINE V interval_center(V u) {
+    const auto coarse = _mm512_and_si512(u.bits(), _mm512_set1_epi32(-0x100000));
+    return V(_mm512_or_si512(coarse, _mm512_set1_epi32(0x80000)));
+}
 
 // What wide.h is made of.
 FUSEDNET_INLINE HalfWide half_fma(HalfWide a, HalfWide b, HalfWide c) {

@@ -98,6 +98,12 @@ FUSEDNET_INLINE V vgated(V x, V v) {
     return least * (v < 0 ? e : 1.0) / (1.0 + e);
 }
 
+// Some float32 tables take shorter ways to the values of formulas (shortcuts.h); here they are computed as written.
+template <class F>
+struct Shortest {
+    using Functor = F;
+};
+
 // What the float32 tables compute in float64 (wide.h) is here no wider.
 FUSEDNET_INLINE V wide(V x) {
     return x;

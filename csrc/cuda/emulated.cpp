@@ -75,6 +75,8 @@ namespace float32 {
 
 #include "../cpu/wide.h"
 
+#include "../cpu/gates_unfused.h"
+
 constexpr Index lanes = 1;
 
 #include "kernels.h"

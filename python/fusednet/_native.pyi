@@ -167,6 +167,7 @@ def batchnorm_forward(
     params: Sequence[float] = (),
     isa: str | None = None,
     slope: Array | None = None,
+    own: bool = False,
 ) -> None: ...
 def batchnorm_backward(
     dy: Array,

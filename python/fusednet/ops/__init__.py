@@ -21,18 +21,20 @@ from fusednet.ops._activations import (
     activation_forward,
     saves_output,
 )
-from fusednet.ops._blocks import layer_norm_backward, layer_norm_forward, scaled_add
-from fusednet.ops._layers import (
+from fusednet.ops._batchnorm import (
     batchnorm_backward,
     batchnorm_forward,
     batchnorm_inference,
     batchnorm_statistics,
+    moving_average,
+)
+from fusednet.ops._blocks import layer_norm_backward, layer_norm_forward, scaled_add
+from fusednet.ops._layers import (
     column_sums,
     dense_backward,
     dense_forward,
     gather,
     gemm,
-    moving_average,
 )
 from fusednet.ops._losses import accuracy, loss, metric
 from fusednet.ops._noise import noise_backward, noise_forward, uniform

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = NDArray[Any]
-_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_TYPES = _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def array(op: str, name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> Array:
@@ -29,10 +29,10 @@ def ready(value: Any, *others: Any) -> bool:
     if type(value) is not np.ndarray or not 0 < value.ndim < 3 or not value.size:
         return False
     shape, dtype, flags = value.shape, value.dtype, value.flags
-    if dtype not in _TYPES or not (dtype.isnative and flags.c_contiguous and flags.aligned):
+    if not (dtype is _SINGLE or dtype is _DOUBLE) or not (flags.c_contiguous and flags.aligned):
         return False
     for other in others:
-        if type(other) is not np.ndarray or other.dtype != dtype or other.shape != shape:
+        if type(other) is not np.ndarray or other.dtype is not dtype or other.shape != shape:
             return False
         flags = other.flags
         if not (flags.c_contiguous and flags.aligned):

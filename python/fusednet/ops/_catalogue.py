@@ -64,18 +64,18 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
     hyper = {key: value for key, value in defaults.items() if key not in row["first_values"]}
     rest = {"scale": 1.0, "clip_value": None, "decay": 0.0, "average": None, "average_momentum": 0.0, "isa": None}
     keywords = {"step": 1, **hyper, **rest}
+    known, start = frozenset(keywords), {**defaults, **hyper}
 
     def function(w: Array, g: ArrayLike, /, *state: Array, **options: Any) -> None:
         if len(state) != len(slots):
             raise TypeError(
                 f"[{name}_update] expects w, g{''.join(f', {slot}' for slot in slots)}, got {len(state)} slots"
             )
-        unknown = [key for key in options if key not in keywords]
-        if unknown:
-            raise TypeError(f"[{name}_update] expects options among {', '.join(keywords)}; got {unknown[0]!r}")
-        values = {**defaults, **keywords, **options}
-        given = [values[key] for key in defaults]
-        optimizer_update(name, w, g, state, step=values["step"], hyper=given, **{key: values[key] for key in rest})
+        if not known.issuperset(options):
+            unknown = next(key for key in options if key not in known)
+            raise TypeError(f"[{name}_update] expects options among {', '.join(keywords)}; got {unknown!r}")
+        given = [options.pop(key, value) for key, value in start.items()]
+        optimizer_update(name, w, g, state, hyper=given, **options)
 
     doc = (
         f"One step of {name} in place: w{''.join(f', {slot}' for slot in slots)} are updated from the gradient g.\n\n"

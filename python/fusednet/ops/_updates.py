@@ -65,6 +65,11 @@ def optimizer_update(
     if optimizer not in _ROWS:
         raise _names.unknown("optimizer_update", "optimizer", optimizer, _ROWS)
     op = f"{optimizer}_update"
+    if average is None and len(slots) == len(_ROWS[optimizer]["slots"]) and _arrays.ready(w, g, *slots):
+        given: tuple[Any, ...] = (w, g, *slots)
+        flat = [a if a.ndim == 1 else a.reshape(-1) for a in given]
+        _native.optimizer_update(optimizer, flat[0], flat[1], flat[2:], step, hyper, scale, clip_value, isa, decay)
+        return
     w = _arrays.in_place(op, "w", w)
     g = _arrays.array(op, "g", g, w.dtype)
     if g.shape != w.shape:
@@ -181,6 +186,9 @@ def squared_norm(x: ArrayLike, *, isa: str | None = None) -> float:
         >>> ops.squared_norm(np.array([3.0, 4.0]))
         25.0
     """
+    if _arrays.ready(x):
+        ready: Any = x
+        return _native.squared_norm(ready, isa)
     values = np.ascontiguousarray(_arrays.array("squared_norm", "x", x))
     return float(_native.squared_norm(_arrays.flat("squared_norm", "x", values), isa))
 
