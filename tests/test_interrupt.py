@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 import fusednet
+from fusednet._config import default_device
 from fusednet.layers import Dense
 from fusednet.optimizers import SGD, Adam
 
+on_cpu = pytest.mark.skipif(default_device() != "cpu", reason="of the CPU: a device is asked to stop between slices")
 
+
+@on_cpu
 @pytest.mark.parametrize(
     ("features", "units", "batch"),
     [(8, 8, 16), (600, 700, 256), pytest.param(3000, 3000, 1024, marks=pytest.mark.slow)],
@@ -54,6 +58,7 @@ def test_ctrl_c(features, units, batch):
 
 
 # Steps of more than the 20 ms between two looks for a signal, of which the update is a large part.
+@on_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "width", "batch", "optimizer"),

@@ -184,7 +184,7 @@ def test_what_is_used_is_said(table, precision):
         f"model = f.Sequential([f.layers.Dense(2, input_shape=(3,))])\nprint(model.plan)\n"
         f"f.set_float32_matmul_precision({precision!r})\nprint(model.plan)\nprint(f.show_config())"
     )
-    env = os.environ | {"FUSEDNET_ISA": table}
+    env = os.environ | {"FUSEDNET_ISA": table, "FUSEDNET_DEVICE": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     lines = [line for line in done.stdout.splitlines() if line.startswith("products")]
     said = SAID[table, precision]
