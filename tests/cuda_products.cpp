@@ -35,8 +35,10 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     std::memset(memory.data(), 0xff, memory.size());
     return memory.data() + (256 - reinterpret_cast<uintptr_t>(memory.data()) % 256) % 256;
 }
-[[maybe_unused]] static bool halted() noexcept {
-    return false;
+// At once.
+template <class Work>
+void enqueue(const Work& work) {
+    work();
 }
 
 namespace float32 {

@@ -86,3 +86,33 @@ def test_readme_commands_are_found_exactly_once(tmp_path):
     missing = run("readme_command.py", readme, "tests")
     assert missing.returncode != 0
     assert "run: tests" in missing.stderr
+
+
+def ptxas(name: str, architecture: str, spilled: int, registers: int | None) -> str:
+    text = f"ptxas info    : Compiling entry function '{name}' for 'sm_{architecture}'\n"
+    text += f"ptxas info    : Function properties for {name}\n"
+    text += f"    8 bytes stack frame, {spilled} bytes spill stores, 0 bytes spill loads\n"
+    return text + (f"ptxas info    : Used {registers} registers, used 1 barriers\n" if registers else "")
+
+
+@pytest.mark.parametrize(
+    ("log", "architectures", "status", "words"),
+    [
+        (
+            ptxas("_Z1fv", "80", 0, 40) + ptxas("_Z1gv", "80", 12, 90),
+            ["80"],
+            0,
+            ["2 kernels", "90 registers", "1 spill"],
+        ),
+        (ptxas("_Z1fv", "80", 12, 40), ["80"], 0, ["12 bytes: "]),
+        (ptxas("_Z1fv", "80", 0, 40), ["80", "90"], 1, ["sm_90: no kernels"]),
+        (ptxas("_Z1fv", "80", 0, None) + ptxas("_Z1gv", "80", 0, 50), [], 1, ["1 of 2 kernels have no figures"]),
+        ("[1/2] Building CUDA object\n", [], 1, ["no kernels", "FUSEDNET_CUDA_REPORT"]),
+    ],
+)
+def test_the_report_of_cuda_kernels(tmp_path, log, architectures, status, words):
+    (tmp_path / "log").write_text(log)
+    done = run("cuda_report.py", tmp_path / "log", *architectures)
+    assert done.returncode == status, done.stdout + done.stderr
+    for word in words:
+        assert word in done.stdout
