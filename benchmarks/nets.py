@@ -38,6 +38,7 @@ class Net:
         clip: of the gradients: "norm" (global), "value" or "none".
         precision: of the products, as `fusednet.set_float32_matmul_precision` names it.
         full_batch: the data are one batch, an epoch is one step.
+        device: where it trains, "cpu" or "cuda".
     """
 
     widths: tuple[int, ...]
@@ -48,6 +49,7 @@ class Net:
     clip: str = "norm"
     precision: str = "highest"
     full_batch: bool = False
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
@@ -55,7 +57,8 @@ class Net:
         kind = f"{norm}{_ACTIVATIONS[self.activation]}, {_OPTIMIZERS[self.optimizer]}{_CLIPS[self.clip]}"
         rows = f"full batch of {self.batch}" if self.full_batch else f"batch {self.batch}"
         precision = "" if self.precision == "highest" else f', "{self.precision}"'
-        return f"{'-'.join(map(str, self.widths))}, {kind}, {rows}{precision}"
+        device = "" if self.device == "cpu" else f", {self.device}"
+        return f"{'-'.join(map(str, self.widths))}, {kind}, {rows}{precision}{device}"
 
     @property
     def flops(self) -> float:
@@ -106,6 +109,18 @@ LARGE_HIGH = replace(LARGE, precision="high")
 LARGE_MEDIUM = replace(LARGE, precision="medium")
 ODD_SMALL = Net((37, 211, 97, 3), 19)
 ODD_MIDDLE = Net((1000, 777, 333, 11), 129)
+
+WIDE = Net((8192, 8192, 8192, 10), 4096)
+_LARGE_BATCH = replace(LARGE, batch=4096)
+ON_DEVICE = (
+    SMALL,
+    FIRST,
+    MIDDLE,
+    _LARGE_BATCH,
+    replace(_LARGE_BATCH, precision="high"),
+    replace(_LARGE_BATCH, precision="medium"),
+    WIDE,
+)
 
 NETS = (FIRST, FIRST_SGD, SMALL, TINY, TINY_BATCHES, ODD_SMALL, ODD_MIDDLE, MIDDLE, LARGE, LARGE_HIGH, LARGE_MEDIUM)
 WATCHED = (FIRST, FIRST_SGD, SMALL, TINY, MIDDLE)  # beside every rival; the others beside two

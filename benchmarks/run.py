@@ -21,6 +21,7 @@ from fusednet.benchmarks.team import RIVALS, Team
 
 GROUPS: dict[str, Callable[[Bench], None]] = {
     "steps": steps.steps,
+    "device": steps.device,
     "inference": steps.inference,
     "kernels": kernels.kernels,
     "scaling": steps.scaling,

@@ -52,7 +52,8 @@ def restart(model: fusednet.Sequential, net: Net) -> None:
         "adam": lambda **o: fusednet.optimizers.Adam(nets.RATE["adam"], epsilon=nets.ADAM_EPSILON, **o),
         "sgd": lambda **o: fusednet.optimizers.SGD(nets.RATE["sgd"], **o),
     }[net.optimizer]
-    model.compile(loss="sparse_categorical_crossentropy", optimizer=rule(**clip.get(net.clip, {})), metrics=[])
+    optimizer = rule(**clip.get(net.clip, {}))
+    model.compile(loss="sparse_categorical_crossentropy", optimizer=optimizer, metrics=[], device=net.device)
     model.set_weights(nets.weights(net))
 
 

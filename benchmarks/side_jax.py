@@ -20,7 +20,7 @@ jax: Any = None  # imported in the worker: this module can be read without it
 
 def limit(threads: int) -> None:
     """Keep XLA, which sizes its pool by the processors that it may use, to so many: before jax is imported."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # cuda for the group `device`
     usable = sorted(os.sched_getaffinity(0))
     if threads < len(usable):
         os.sched_setaffinity(0, usable[-threads:])

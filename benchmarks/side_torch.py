@@ -53,12 +53,13 @@ class Step:
 
     units = 1
     compiled = False
+    mode: str | None = None
 
     def __init__(self, work: dict[str, Any]) -> None:
         self.net = nets.of_work(work)
-        self.model = network(self.net)
+        self.model = self._network()
         self.parameters = list(self.model.parameters())
-        self.forward = torch.compile(self._loss) if self.compiled else self._loss
+        self.forward = torch.compile(self._loss, mode=self.mode) if self.compiled else self._loss
         self.batches = [self._tensors(x, y) for x, y in nets.batches(self.net)]
         self.next = itertools.cycle(self.batches)
         self._restart()
@@ -88,9 +89,12 @@ class Step:
 
     def _loss(self, x: Any, y: Any) -> Any:
         low = self.net.precision == "medium"
-        with torch.autocast("cpu", torch.bfloat16) if low else contextlib.nullcontext():
+        with torch.autocast(x.device.type, torch.bfloat16) if low else contextlib.nullcontext():
             outputs = self.model(x)
         return torch.nn.functional.cross_entropy(outputs.float() if low else outputs, y)
+
+    def _network(self) -> Any:
+        return network(self.net)
 
     def _tensors(self, x: Any, y: Any) -> tuple[Any, Any]:
         return torch.from_numpy(x), torch.from_numpy(y).long()
@@ -109,6 +113,33 @@ class CompiledStep(Step):
     """Forward and backward pass by torch.compile; clipping and the fused optimizer after it."""
 
     compiled = True
+
+
+class DeviceStep(Step):
+    """An epoch over batches that lie on the device, waited for at its end."""
+
+    def __init__(self, work: dict[str, Any]) -> None:
+        self.device = torch.device(work["device"])
+        super().__init__(work)
+        self.units = len(self.batches)
+
+    def run(self) -> object:
+        for x, y in self.batches:
+            self._step(x, y)
+        return torch.cuda.synchronize(self.device)
+
+    def _network(self) -> Any:
+        return network(self.net).to(self.device)
+
+    def _tensors(self, x: Any, y: Any) -> tuple[Any, Any]:
+        return torch.from_numpy(x).to(self.device), torch.from_numpy(y).long().to(self.device)
+
+
+class GraphStep(DeviceStep):
+    """Forward and backward pass by torch.compile, replayed as CUDA graphs."""
+
+    compiled = True
+    mode = "reduce-overhead"
 
 
 class Inference:
@@ -134,6 +165,8 @@ class Inference:
 TASKS: dict[str, Any] = {
     "step": Step,
     "compiled step": CompiledStep,
+    "device step": DeviceStep,
+    "graph step": GraphStep,
     "inference": Inference,
     **KERNELS,
 }

@@ -1,4 +1,4 @@
-"""Groups `steps`, `inference` and `scaling`: whole networks."""
+"""Groups `steps`, `device`, `inference` and `scaling`: whole networks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+from fusednet import _native
 from fusednet.benchmarks import nets
 from fusednet.benchmarks.compare import Bench, Rival, duration, measure, summary, take_turns
 from fusednet.benchmarks.nets import Net
@@ -100,6 +101,33 @@ def neighbours(bench: Bench, net: Net) -> None:
                 "text": f"{ratio['median']:.2f}x per FLOP ({ratio['min']:.2f} - {ratio['max']:.2f}), {verdict}",
             }
         )
+
+
+def device(bench: Bench) -> None:
+    """Training steps on a device, against rivals that train there with CUDA graphs, or an epoch in one program."""
+    bench.title("device: time of a training step on the device; rival's time / ours")
+    names = [name for name in _native.device_names() if name != "cpu" and not _native.why_no_device(name)]
+    if not names:
+        bench.skip("device", "all rows", _native.why_no_device("cuda"))
+    for name in names:
+        for net in (replace(net, device=name) for net in (nets.ON_DEVICE[:2] if bench.quick else nets.ON_DEVICE)):
+            if bench.wants(net.name):
+                note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
+                measure(
+                    bench,
+                    "device",
+                    net.name,
+                    "step",
+                    net.work(),
+                    [
+                        Rival("torch eager", "torch", "device step", note=note),
+                        Rival("torch.compile, CUDA graphs", "torch", "graph step", note=note),
+                        Rival("JAX scan", "jax", "scan", note=note),
+                    ],
+                    threads=[bench.most],
+                    tolerance=TOLERANCE[net.precision],
+                    figures={"flops": net.flops},
+                )
 
 
 def inference(bench: Bench) -> None:

@@ -265,7 +265,10 @@ def test_the_torch_script_reads_idx_files(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["stepz"], "[bench] GROUP expects one of steps, inference, kernels, scaling, jobs, threads; got 'stepz'"),
+        (
+            ["stepz"],
+            "[bench] GROUP expects one of steps, device, inference, kernels, scaling, jobs, threads; got 'stepz'",
+        ),
         (
             ["--rivals", "torch,tensorflow"],
             "[bench] --rivals expects one of torch, jax, keras, sklearn; got 'tensorflow'",

@@ -5,11 +5,16 @@ They run on each device that this build and machine have; a build with FUSEDNET_
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import fusednet
 from fusednet import _native
+from fusednet.benchmarks import nets, steps
+from fusednet.benchmarks.compare import Bench
+from fusednet.benchmarks.team import Team
 from fusednet.layers import (
     AlphaDropout,
     BatchNormalization,
@@ -24,7 +29,6 @@ from fusednet.layers import (
 from fusednet.optimizers import SGD, Adam, AdamW, Lion
 
 DEVICES = [name for name in _native.device_names() if name != "cpu" and not _native.why_no_device(name)]
-needs_device = pytest.mark.skipif(not DEVICES, reason="this build or machine has no device")
 
 
 @pytest.fixture(params=DEVICES or ["none"])
@@ -259,3 +263,18 @@ def test_unknown_and_missing_devices(monkeypatch):
     monkeypatch.setenv("FUSEDNET_DEVICE", "abacus")
     with pytest.raises(ValueError, match="abacus"):
         fusednet.Sequential(NETS["wide"]()).compile("adam", "mse")
+
+
+def test_the_benchmark_has_rows_for_each_device(monkeypatch):
+    """Without a device it is said why there are none."""
+    net = nets.Net((6, 8, 7, 3), 5)
+    monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
+    said = []
+    with Team([]) as workers:
+        bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append)
+        steps.device(bench)
+    expected = [replace(net, device=name).name for name in DEVICES for net in nets.ON_DEVICE]
+    assert [row["row"] for row in bench.rows] == expected
+    assert all(row["seconds"]["median"] > 0 for row in bench.rows)
+    if not DEVICES:
+        assert any("left out: all rows: " in line for line in said)

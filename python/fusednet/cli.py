@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     shown.set_defaults(run=_catalogue)
 
     bench = commands.add_parser("bench", help="time training steps, kernels and whole jobs beside other libraries")
-    bench.add_argument("groups", nargs="*", metavar="GROUP", help="steps, inference, kernels, scaling, jobs, threads")
+    bench.add_argument(
+        "groups", nargs="*", metavar="GROUP", help="steps, device, inference, kernels, scaling, jobs, threads"
+    )
     bench.add_argument("--quick", action="store_true", help="fewer rows and shorter rounds: two minutes")
     bench.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains this")
     bench.add_argument("--rivals", metavar="NAMES", help="among torch,jax,keras,sklearn (default: those installed)")
