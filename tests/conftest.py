@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import devices
 import helpers
 
 # The same examples on every run; `--hypothesis-profile=long` draws new ones, and many.
@@ -53,3 +54,10 @@ def mnist_dir(data_dir: Path) -> Path:
     if not list((data_dir / "mnist").glob("train-images*")):
         pytest.skip(f"no MNIST in {data_dir / 'mnist'}")
     return data_dir / "mnist"
+
+
+@pytest.fixture(params=devices.DEVICES or ["none"])
+def device(request):
+    if request.param == "none":
+        pytest.skip("this build or machine has no device")
+    return request.param

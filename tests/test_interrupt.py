@@ -15,6 +15,15 @@ from fusednet._config import default_device
 from fusednet.layers import Dense
 from fusednet.optimizers import SGD, Adam
 
+
+@pytest.fixture(autouse=True)
+def _answers_to_ctrl_c():
+    """Also where whoever started the tests ignores the signal, as shells do for jobs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 on_cpu = pytest.mark.skipif(default_device() != "cpu", reason="of the CPU: a device is asked to stop between slices")
 
 

@@ -28,7 +28,7 @@ struct Device {
     // A queue with room for kernels' partial results, or null and why. One thread at a time may enter it.
     void* (*open)(const char** why) noexcept;
     void (*close)(void* queue) noexcept;
-    void (*enter)(void* queue) noexcept;
+    void* (*enter)(void* queue) noexcept;      // null: none; returns the one that was entered before
     void* (*allocate)(size_t bytes) noexcept;  // 256-byte aligned, or null
     void (*release)(void* memory) noexcept;
     void (*memory)(size_t* free, size_t* total) noexcept;

@@ -413,7 +413,8 @@ void register_plan(py::module_& m) {
              py::arg("epochs"), py::arg("batch"), py::arg("weights"), py::arg("results"))
         .def("recalibrate", &recalibrate, py::arg("x"), py::arg("begin"), py::arg("end"))
         .def("hold", &hold, py::arg("x"), py::arg("y"), py::arg("weights") = py::none())
-        .def("release", [](PyPlan& p) { p.plan().release(); })
+        .def(
+            "release", [](PyPlan& p) { p.plan().release(); }, py::call_guard<py::gil_scoped_release>())
         .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"),
              py::arg("weights") = py::none())
         .def("apply_gradients", &apply_gradients)

@@ -111,8 +111,8 @@ void close(void* q) noexcept {
     if (queue == q) queue = nullptr;
     delete static_cast<Queue*>(q);
 }
-void enter(void* q) noexcept {
-    queue = static_cast<Queue*>(q);
+void* enter(void* q) noexcept {
+    return std::exchange(queue, static_cast<Queue*>(q));
 }
 // Full of NaN: what is read has to have been written.
 void* allocate(size_t bytes) noexcept {

@@ -97,7 +97,6 @@ struct Queue {
 
 // What the calling thread has entered; another may have closed it since.
 thread_local Queue* queue = nullptr;
-thread_local int device_before = device_number;
 
 void destroy(Queue* q) noexcept {
     const Current current;
@@ -130,14 +129,20 @@ void* open(const char** why) noexcept {
     return nullptr;
 }
 
-void enter(void* next) noexcept {
-    if (!queue && next) {
-        if (cudaGetDevice(&device_before) != cudaSuccess) device_before = device_number;
-        if (device_before != device_number) (void)cudaSetDevice(device_number);
-    } else if (queue && !next && device_before != device_number) {
-        (void)cudaSetDevice(device_before);
-    }
+// The device that the thread had before it entered any queue comes back when it leaves the last.
+thread_local int device_outside = device_number;
+
+void* enter(void* next) noexcept {
+    Queue* const before = queue;
     queue = static_cast<Queue*>(next);
+    if (!before && queue) {
+        device_outside = device_number;
+        queue->check(cudaGetDevice(&device_outside), "the current device");
+        if (device_outside != device_number) queue->check(cudaSetDevice(device_number), "choosing the device");
+    } else if (before && !queue && device_outside != device_number) {
+        (void)cudaSetDevice(device_outside);
+    }
+    return before;
 }
 
 void close(void* old) noexcept {

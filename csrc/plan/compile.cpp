@@ -323,7 +323,9 @@ void Plan<T>::compile() {
     scalars_ahead_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
     cursor_ = arena_.template take<Cursor>(1, Use::scratch);
     order_ = arena_.template take<int64_t>(spec_.batch, Use::scratch);
-    order_source_ = arena_.template take<int64_t>(Arena::checked(spec_.batch, steps_ahead), Use::scratch);
+    if (spec_.has_optimizer)
+        order_source_ = arena_.template take<int64_t>(
+            std::min(rows_ahead(spec_.batch), Arena::checked(spec_.batch, steps_ahead)), Use::scratch);
     pass_ = arena_.template take<uint64_t>(1, Use::scratch);
 }
 
@@ -337,6 +339,7 @@ template <class T>
 Plan<T>::Plan(PlanSpec spec, const Table<T>& table)
     : PlanBase(std::move(spec)), table_(at_precision(table, spec_.precision)) {
     if (table_.device) start_device();
+    const Entered entered(table_.device, queue_.get());
     compile();
     arena_.allocate(table_.device);
     compile();

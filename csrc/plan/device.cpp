@@ -46,23 +46,26 @@ const void* Staging::pack(int side, int slot, const void* data, Index stride, In
     return to.memory;
 }
 
+void Queue::open(const Device& device) {
+    const char* why = "";
+    queue_ = device.open(&why);
+    if (!queue_) throw std::runtime_error(std::string("[Plan] device '") + device.name + "': " + why);
+    device_ = &device;
+}
+
 template <class T>
 Plan<T>::~Plan() {
     if (!table_.device) return;
-    table_.device->enter(queue_);
+    const Entered entered(table_.device, queue_.get());
     table_.device->wait();
-    release();
+    let_go();
     for (const Captured& captured : captured_) table_.device->forget(captured.graph);
     staging_.reset();
-    table_.device->close(queue_);
 }
 
 template <class T>
 void Plan<T>::start_device() {
-    const char* why = "";
-    queue_ = table_.device->open(&why);
-    if (!queue_) throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + why);
-    table_.device->enter(queue_);
+    queue_.open(*table_.device);
     staging_ = std::make_unique<Staging>(*table_.device);
 }
 
@@ -210,7 +213,7 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     const auto key = [](const Captured& c) {
         return std::tie(c.rows, c.x, c.y, c.weights, c.order, c.x_source, c.y_source);
     };
-    if (captured.graph && key(captured) == key(wanted)) return captured.graph;
+    if (captured.rows > 0 && key(captured) == key(wanted)) return captured.graph;
     table_.device->forget(captured.graph);
     captured = wanted;
     const int64_t step_before = step, passes_before = passes, pending_before = pending;
@@ -222,17 +225,20 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
 }
 
 template <class T>
-bool Plan<T>::is_held(const Rows& x, const Targets& y) const noexcept {
-    const Targets& held = held_.y;
-    return held_.x.data && held_.x.data == x.data && held_.x.row_bytes == x.row_bytes && held.labels == y.labels &&
-           held.values.data == y.values.data && held.weights == y.weights;
+bool Plan<T>::is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept {
+    const auto same = [](const Rows& a, const Rows& b) {
+        return std::tie(a.data, a.row_bytes, a.source) == std::tie(b.data, b.row_bytes, b.source);
+    };
+    const Index last = begin < end && order ? Index(*std::max_element(order + begin, order + end)) : end - 1;
+    return held_.x.data && last < held_.rows && same(held_.x, x) && same(held_.y.values, y.values) &&
+           held_.y.labels == y.labels && held_.y.weights == y.weights;
 }
 
 template <class T>
 void Plan<T>::hold(const Rows& x, const Targets& y, Index rows) {
     if (!table_.device) return;
-    const std::unique_lock lock = use();
-    release();
+    const Turn turn = use();
+    let_go();
     size_t free = 0, total = 0;
     table_.device->memory(&free, &total);
     const auto bytes = [&](const Rows& r, Index cols) { return r.data ? cols * source_bytes[int(r.source)] : 0; };
@@ -262,17 +268,23 @@ void Plan<T>::hold(const Rows& x, const Targets& y, Index rows) {
     there.y.weights = static_cast<const double*>(keep_rows(y.weights, sizeof *y.weights, sizeof *y.weights));
     const size_t wanted =
         1 + size_t(y.labels != nullptr) + size_t(y.values.data != nullptr) + size_t(y.weights != nullptr);
-    if (held_.memory.size() < wanted) return release();  // no room after all
+    if (held_.memory.size() < wanted) return let_go();  // no room after all
     held_.x = x;
     held_.y = y;
+    held_.rows = rows;
 }
 
 template <class T>
-void Plan<T>::release() noexcept {
-    if (!table_.device || held_.memory.empty()) return;
-    table_.device->enter(queue_);
-    table_.device->wait();
-    for (void* memory : held_.memory) table_.device->release(memory);
+void Plan<T>::release() {
+    if (!table_.device) return;
+    const Turn turn = use();
+    let_go();
+}
+
+template <class T>
+void Plan<T>::let_go() noexcept {
+    if (held_.memory.empty()) return;
+    for (void* memory : held_.memory) table_.device->release(memory);  // which waits for what reads it
     held_ = {};
 }
 
@@ -282,8 +294,8 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
                                 Index size, double budget_ms, Interrupt& interrupt) {
     const Budget budget(budget_ms);
     const Device& device = *table_.device;
-    const bool held = is_held(x, y);
-    const Index ahead = (held ? steps_ahead : steps_staged(x, size)) * size;
+    const bool held = is_held(x, y, order, begin, end);
+    const Index ahead = std::min(rows_ahead(size), (held ? steps_ahead : steps_staged(x, size)) * size);
     const auto rows_from = [&](Index row) { return std::min(ahead, end - row); };
     const auto staged_from = [&](Index row, int side) {
         return held ? held_.there : stage(x, y, order, row, rows_from(row), side);
@@ -331,13 +343,15 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         std::exception_ptr no_room;  // for the next rows; what is under way counts first
         try {
             if (first + count < end) staged = staged_from(first + count, 1 - side);
-        } catch (const DeviceMemoryError&) {
+        } catch (const std::bad_alloc&) {
             no_room = std::current_exception();
         }
+        step = step_before, passes = passes_before, pending = pending_before;
         check_device();
         add_totals(result);
-        step = step_before, passes = passes_before, pending = pending_before;
-        count_steps(fetched(totals_).steps);
+        const int64_t done = fetched(totals_).steps;
+        count_steps(done);
+        batch.rows = std::min(size, count - done * size);  // of the refused step, if one was
         if (no_room) std::rethrow_exception(no_room);
         if (!accept(fetched(verdict_), batch, result) || budget.over() || interrupt.look()) break;
     }

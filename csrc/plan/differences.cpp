@@ -36,7 +36,7 @@ template <class T>
 Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const std::string* tensor,
                            const int64_t* indices, Index count, double step, double budget_ms, double* out,
                            Interrupt& interrupt) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(budget_ms);
     const Staged staged = table_.device ? stage(x, y, nullptr, 0, rows) : Staged{x, y};
     Batch batch = batch_at(staged.x, staged.y, nullptr, 0, rows);

@@ -138,7 +138,7 @@ Index Plan<T>::bends_of_loss(Batch batch) {
 // loss's own.
 template <class T>
 std::vector<std::pair<std::string, Index>> Plan<T>::kinks(const Rows& x, const Targets& y, Index rows) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     if (table_.device) throw std::runtime_error("[kinks] expects a plan of the CPU, got one of a device");
     Batch batch = batch_at(x, y, nullptr, 0, rows);
     batch.training = true;

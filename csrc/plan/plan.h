@@ -8,12 +8,14 @@
 #include <mutex>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "../base/judge.h"
 #include "../base/table.h"
 #include "../cpu/pool.h"
 #include "arena.h"
+#include "on_device.h"
 #include "spec.h"
 #include "steps_dense.h"
 #include "steps_gradient.h"
@@ -91,7 +93,7 @@ public:
     // Keeps rows that training is about to come back to in the device's memory, if they fit; they do not change
     // meanwhile. Nothing on the host.
     virtual void hold(const Rows& x, const Targets& y, Index rows) = 0;
-    virtual void release() noexcept = 0;
+    virtual void release() = 0;
     // Has Ctrl-C left part of an update to the next use of the state?
     virtual bool interrupted_update() const = 0;
     // Each BatchNormalization's moving statistics become those of its inputs over all rows, in inference mode.
@@ -126,6 +128,7 @@ std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 // What products are made of: the table may have none of the precision asked for.
 std::string product_text(const Table<float>& table, Precision precision);
 
+constexpr Index most_rows_ahead = Index(1) << 20;
 constexpr Index steps_ahead = 256;  // whose scalars a device gets at once
 
 // A task of so many operations takes long enough (about 10 µs) to read the clock after it.
@@ -140,49 +143,6 @@ template <class T>
 struct Stage {
     std::vector<std::unique_ptr<Step<T>>> steps;
     bool closed = false;  // no other step joins
-};
-
-// Rows of the caller's arrays on their way to a device: packed on the host, in the order that they are wanted.
-class Staging {
-public:
-    explicit Staging(const Device& device) : device_(device) {}
-    ~Staging();
-    Staging(const Staging&) = delete;
-    Staging& operator=(const Staging&) = delete;
-    // Where `bytes` a row of `rows` rows from `data` lie on the device; null for null. One side may be packed while
-    // steps read the other.
-    const void* pack(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order, Index begin,
-                     Index rows);
-
-private:
-    struct Slot {
-        std::vector<char> packed;
-        void* memory = nullptr;
-        size_t bytes = 0;
-    };
-    const Device& device_;
-    Slot slots_[2][3];
-};
-
-struct Staged {
-    Rows x;
-    Targets y;
-};
-
-// A step of so many rows of what is staged there, kept by a device.
-struct Captured {
-    void* graph = nullptr;
-    Index rows = 0;
-    const void *x = nullptr, *y = nullptr, *weights = nullptr, *order = nullptr;
-    Source x_source{}, y_source{};
-};
-
-// All of the caller's rows, in the device's memory for as long as they are held.
-struct Held {
-    Rows x;
-    Targets y;
-    Staged there;
-    std::vector<void*> memory;
 };
 
 template <class T>
@@ -206,7 +166,7 @@ public:
     Index predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                   Interrupt& interrupt) override;
     void hold(const Rows& x, const Targets& y, Index rows) override;
-    void release() noexcept override;
+    void release() override;
     Result compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) override;
     Result apply_gradients() override;
     Result recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) override;
@@ -291,7 +251,7 @@ private:
 
     bool run(const Stages& stages, const Batch& batch, Interrupt& interrupt);
     void run_stage(const Stage<T>& stage, const Batch& batch, Interrupt& interrupt);
-    std::unique_lock<std::mutex> use();
+    Turn use();
     double loss_sum(Index rows) const noexcept;
     double penalty_sum(Index rows) const noexcept;
     double reduced_loss(const Batch& batch) const noexcept;
@@ -309,7 +269,9 @@ private:
     void enqueue_step(const Batch& batch);
     bool capturable() const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
-    bool is_held(const Rows& x, const Targets& y) const noexcept;
+    bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
+    void let_go() noexcept;
+    Index rows_ahead(Index size) const noexcept { return std::max<Index>(1, most_rows_ahead / size) * size; }
     void prepare_scalars();
     void count_steps(int64_t steps) noexcept;
     void clear_totals() const;
@@ -338,7 +300,7 @@ private:
     void put_rows(View<T> to, Index cols, Index rows, const T* from) const;
     template <class A>
     A fetched(const A* from) const {
-        A value;
+        A value{};
         fetch(&value, from, 1);
         return value;
     }
@@ -366,6 +328,7 @@ private:
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
     const Table<T> table_;  // whose gemm is the product of the plan's precision
+    Queue queue_;
     Arena arena_;
 
     std::vector<std::unique_ptr<Tensor<T>>> tensors_;
@@ -414,7 +377,6 @@ private:
     Held held_;
     bool draws_regions_ = false;       // on the host, anew for each batch
     int64_t* sound_or_row_ = nullptr;  // on a device: what a search has found
-    void* queue_ = nullptr;
     std::unique_ptr<Staging> staging_;
     T* scratch_ = nullptr;
     Sharing training_, inference_;

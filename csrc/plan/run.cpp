@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
@@ -93,7 +94,7 @@ bool Plan<T>::run(const Stages& stages, const Batch& batch, Interrupt& interrupt
 
 // The state, whole. A fork leaves other threads behind, and with them the lock of a plan that they were using.
 template <class T>
-std::unique_lock<std::mutex> Plan<T>::use() {
+Turn Plan<T>::use() {
     const bool forked = forks_ != fork_generation();
     std::unique_lock lock = forked ? std::unique_lock(busy_, std::try_to_lock) : std::unique_lock(busy_);
     if (!lock)
@@ -101,9 +102,9 @@ std::unique_lock<std::mutex> Plan<T>::use() {
             "[Plan] expects a state that is whole, got that of a process forked while another thread trained the "
             "model");
     forks_ = fork_generation();
-    if (table_.device) table_.device->enter(queue_);
+    Turn turn{std::move(lock), Entered(table_.device, queue_.get())};
     if (interrupted_update_) finish_update();
-    return lock;
+    return turn;
 }
 
 template <class T>
@@ -208,7 +209,7 @@ bool Plan<T>::take_step(const Batch& batch, Interrupt& interrupt, Result& result
 template <class T>
 Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
                       double budget_ms, Interrupt& interrupt) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     if (table_.device) return train_on_device(x, y, order, begin, end, size, budget_ms, interrupt);
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
@@ -234,7 +235,7 @@ Result Plan<T>::train(const Rows& x, const Targets& y, const int64_t* order, Ind
 template <class T>
 Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
                          Interrupt& interrupt) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     if (table_.device) return evaluate_on_device(x, y, begin, end, budget_ms, training, interrupt);
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
@@ -258,7 +259,7 @@ Result Plan<T>::evaluate(const Rows& x, const Targets& y, Index begin, Index end
 template <class T>
 Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                        Interrupt& interrupt) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
     while (begin < end) {
@@ -269,6 +270,7 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
         if (!run(forward_, batch, interrupt) || !run(head_, batch, interrupt)) break;
         fetch_rows(readonly(output_.data), output_.cols, rows, static_cast<char*>(out) + begin * out_row_bytes,
                    out_row_bytes);
+        check_device();
         begin += rows;
         if (budget.over() || interrupt.look()) break;
     }
@@ -278,7 +280,7 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
 // Exact statistics of a data set: one pass a layer, since a layer's inputs follow from the statistics before it.
 template <class T>
 Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& interrupt) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     const FlushDenormals guard(flush<T>);
     Result result;
     std::vector<std::pair<std::vector<T>, std::vector<T>>> before;
@@ -312,6 +314,7 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
             table_.batchnorm_statistics({rows, cols, readonly(norm->input), norm->mean, norm->variance});
             fetch(batch_mean.data(), norm->mean, cols);
             fetch(batch_variance.data(), norm->variance, cols);
+            check_device();
             // Chan, Golub and LeVeque 1979, eq. 2.1
             const double n = double(rows), so_far = double(row - begin), share = n / (so_far + n);
             for (Index c = 0; c < cols; ++c) {
@@ -339,7 +342,7 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
 
 template <class T>
 Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     const FlushDenormals guard(flush<T>);
     const Staged staged = table_.device ? stage(x, y, nullptr, 0, rows) : Staged{x, y};
     Batch batch = batch_at(staged.x, staged.y, nullptr, 0, rows);
@@ -348,6 +351,7 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
     Interrupt never;
     run(forward_, batch, never);
     run(loss_, batch, never);
+    check_device();
     if (!finite_loss(batch, result)) return result;
     run(backward_, batch, never);
     settle_norms(batch, never);
@@ -363,7 +367,7 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
 
 template <class T>
 Result Plan<T>::apply_gradients() {
-    const std::unique_lock lock = use();
+    const Turn turn = use();
     const FlushDenormals guard(flush<T>);
     Result result;
     const bool ends = ends_accumulation();

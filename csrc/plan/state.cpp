@@ -1,6 +1,7 @@
 // The network's state by name, and what the plan looks like.
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
 #include "plan.h"
 
@@ -39,8 +40,8 @@ View<T> Plan<T>::find(const std::string& name, bool gradient, const Tensor<T>** 
 
 template <class T>
 bool Plan<T>::read(const std::string& name, bool gradient, void* out) {
-    std::unique_lock<std::mutex> lock;
-    if (interrupted_update_ || table_.device) lock = use();
+    std::optional<Turn> turn;
+    if (interrupted_update_ || table_.device) turn.emplace(use());
     const Tensor<T>* tensor = nullptr;
     const View<T> view = find(name, gradient, &tensor);
     if (!view.data) return false;
@@ -51,8 +52,8 @@ bool Plan<T>::read(const std::string& name, bool gradient, void* out) {
 
 template <class T>
 bool Plan<T>::write(const std::string& name, bool gradient, const void* values) {
-    std::unique_lock<std::mutex> lock;
-    if (interrupted_update_ || table_.device) lock = use();
+    std::optional<Turn> turn;
+    if (interrupted_update_ || table_.device) turn.emplace(use());
     const Tensor<T>* tensor = nullptr;
     const View<T> view = find(name, gradient, &tensor);
     if (!view.data) return false;
@@ -64,6 +65,8 @@ bool Plan<T>::write(const std::string& name, bool gradient, const void* values) 
 std::string product_text(const Table<float>& table, Precision precision) {
     if (precision == Precision::highest) return "float32";
     const bool high = precision == Precision::high;
+    if (table.device)
+        return std::string("where they are large, ") + (high ? "three of TF32 ('high')" : "bfloat16 ('medium')");
     const std::string name = std::string("'") + precision_names[int(precision)] + "'";
     if (table.reduced[int(precision)]) return std::string(high ? "three of bfloat16 (" : "bfloat16 (") + name + ")";
     const std::string why = high && table.reduced[int(Precision::medium)]
