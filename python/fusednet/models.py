@@ -121,8 +121,8 @@ class Sequential(Network):
         """Train on shuffled mini-batches.
 
         Args:
-            x: (n, *input shape) of uint8, float32 or float64, read in place; other real types are converted where
-                every value is exact.
+            x: (n, *input shape) of uint8, float32 or float64, read in place, by a device once a call; other real types
+                are converted where every value is exact.
             y: integer labels (n,), or targets (n, outputs).
             batch_size: rows a step, 32 if not given; the last batch of an epoch may be smaller.
             epochs: number of the last epoch; training begins after `initial_epoch`.
