@@ -1,5 +1,6 @@
 // What a plan needs of a machine whose memory is not the host's. A table of kernels that work there points at it. All
-// work goes to the queue that the calling thread has entered, in order; nothing but `download` and `wait` waits for it.
+// work goes to the queue that the calling thread has entered, in order. `download` and `wait` wait for it; `upload` and
+// `release` may, where they need room.
 #pragma once
 
 #include <stddef.h>
