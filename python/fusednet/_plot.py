@@ -16,7 +16,8 @@ def learning_curve(history: Mapping[str, Sequence[float]], path: Path, title: st
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    figure = Figure(figsize=(9.0, 3.6))
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.14, top=0.88)  # a layout engine draws everything twice
     FigureCanvasAgg(figure)  # draws without a display
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
