@@ -198,6 +198,40 @@ def test_what_is_written_past_the_caches_is_the_same(isa, name, direction, rows,
         assert np.array_equal(run(part, np.empty((rows, part.stop - first), np.float32)), got[:, part])
 
 
+@pytest.mark.parametrize("name", ["elu", "silu", "prelu", "linear"])
+@pytest.mark.parametrize(
+    ("cols", "offset", "pad"), [(1024, 4, 0), (1000, 3, 24), (520, 15, 8), (300, 0, 20), (1023, 5, 0), (130, 1, 30)]
+)
+def test_batch_normalization_past_the_caches_is_the_same(isa, name, cols, offset, pad, threads):
+    """From any address, lines at the same columns of every row or not: the bits of a few columns at a time."""
+    threads(2)
+    rows = 2 + -(-STREAMED // (4 * cols))
+    x, dy = (np.resize(helpers.rng(seed).normal(1, 3, 4099).astype("f4"), (rows, cols)) for seed in (83, 84))
+    gamma, beta = helpers.rng(85).normal(size=(2, cols)).astype("f4")
+    slope = None if ROWS[name]["slope"] == "none" else helpers.rng(86).normal(size=cols).astype("f4")
+    params = [d for _, d in ROWS[name]["params"]]
+    y, dx = (helpers.Guarded((rows, cols), np.float32, offset=offset, pad=pad) for _ in range(2))
+
+    def run(part, y, dx):
+        m, v, dgamma, dbeta = (np.empty(gamma[part].size, "f4") for _ in range(4))
+        slopes = None if slope is None else slope[part]
+        given = gamma[part], beta[part]
+        _native.batchnorm_forward(x[:, part], m, v, *given, y, 1e-3, name, params, isa.isa, slopes, True)
+        dslope = None if ROWS[name]["slope"] != "learned" else np.empty_like(m)
+        given = dy[:, part], x[:, part], y, m, v, *given, dx, dgamma, dbeta, 1e-3
+        _native.batchnorm_backward(*given, name, params, True, isa.isa, slopes, dslope)
+        return [y, dx, m, v, dgamma, dbeta, *([] if dslope is None else [dslope])]
+
+    whole = run(slice(None), y.view, dx.view)
+    y.check(), dx.check()
+    width = cols // 5
+    for first in range(0, cols, width):
+        part = slice(first, min(first + width, cols))
+        shape = rows, part.stop - first
+        for got, want in zip(whole, run(part, np.empty(shape, "f4"), np.empty(shape, "f4")), strict=True):
+            assert np.array_equal(got[..., part], want)
+
+
 def test_labels_and_indices_changed_by_another_thread_do_no_harm():
     """They are checked, and then used without the GIL: what is used is what was checked."""
     program = """

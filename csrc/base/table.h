@@ -108,6 +108,7 @@ struct BatchNormForward {
     double epsilon;
     Params params;
     View<const T> slope = {};
+    bool stream = false;
 };
 
 // The gradient of the same. saved is y, read only where the activation differentiates from its output.
@@ -125,6 +126,7 @@ struct BatchNormBackward {
     bool training;
     View<const T> slope = {};
     T* dslope = nullptr;
+    bool stream = false;
 };
 
 // Over the features of each sample: y = gamma (x - mean) / sqrt(variance + epsilon) + beta. mean and inverse (rows),

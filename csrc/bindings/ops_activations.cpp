@@ -73,16 +73,12 @@ void run(const Table<T>& table, int row, const ActivationBackward<T>& a) {
         share_elements(a.rows, a.cols, activation_flops, run, a.dy, a.saved, a.dx);
 }
 
-// What is overwritten in place has been read: it is in the caches. Short rows that are walked one by one would leave
-// too many lines to both kinds of stores.
+// Short rows that are walked one by one would leave too many lines to both kinds of stores.
 bool streams(const py::array& out, std::initializer_list<const py::array*> inputs, bool slope) {
     const auto joins = [](const py::array& a) { return rows_of(a) <= 1 || a.strides(0) == cols_of(a) * a.itemsize(); };
-    bool joined = !slope && joins(out), apart = true;
-    for (const py::array* in : inputs) {
-        joined = joined && joins(*in);
-        apart = apart && out.data() != in->data();
-    }
-    return out.nbytes() >= streamed_bytes && apart && (joined || cols_of(out) >= 1024);
+    bool joined = !slope && joins(out);
+    for (const py::array* in : inputs) joined = joined && joins(*in);
+    return past_caches(out, inputs) && (joined || cols_of(out) >= 1024);
 }
 
 void activation_forward(const py::array& x, const py::array& out, const std::string& activation, const Values& params,

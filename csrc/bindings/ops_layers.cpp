@@ -101,6 +101,11 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
 
 constexpr double norm_flops = 16;
 
+// Rows are walked one by one, a panel's width at a time.
+bool norm_streams(const py::array& out, std::initializer_list<const py::array*> inputs) {
+    return past_caches(out, inputs) && cols_of(out) >= 256 && out.strides(0) % 64 == 0;
+}
+
 void batchnorm_statistics(const py::array& x, const py::object& mean, const py::object& variance, const Isa& isa) {
     const char* op = "batchnorm_statistics";
     dispatch(op, "x", x, [&](auto zero) {
@@ -112,7 +117,7 @@ void batchnorm_statistics(const py::array& x, const py::object& mean, const py::
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_statistics] expects arrays, got None");
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+        share_columns(rows, cols, args.x, norm_flops, [&](Index first, Index count) {
             table.batchnorm_statistics(
                 {rows, count, part_of(args.x, 0, first), part_of(args.mean, first), part_of(args.variance, first)});
         });
@@ -141,7 +146,8 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
                                        vector<T>(op, "beta", beta, cols, false),
                                        epsilon,
                                        params_of(op, params),
-                                       slope_of<T>(op, row, slope, rows, cols)};
+                                       slope_of<T>(op, row, slope, rows, cols),
+                                       norm_streams(out, {&x})};
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_forward] expects a mean and a variance");
         check_apart(op, "out", out, x, true);
         if (args.slope.data) check_apart(op, "out", out, slope, false);
@@ -151,7 +157,7 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
                     check_apart(op, name, py::reinterpret_borrow<py::array>(statistic), other, false);
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+        share_columns(rows, cols, args.y, norm_flops, [&](Index first, Index count) {
             if (own)
                 table.batchnorm_statistics(
                     {rows, count, part_of(args.x, 0, first), own_mean + first, own_variance + first});
@@ -194,7 +200,8 @@ void batchnorm_backward(const py::array& dy, const py::array& x, const py::array
                                         params_of(op, params),
                                         training,
                                         slope_of<T>(op, row, slope, rows, cols),
-                                        vector<T>(op, "dslope", dslope, cols, true)};
+                                        vector<T>(op, "dslope", dslope, cols, true),
+                                        norm_streams(out, {&dy, &x, &y})};
         if (!args.mean || !args.variance) throw py::type_error("[batchnorm_backward] expects a mean and a variance");
         check_apart(op, "out", out, dy, true);
         check_apart(op, "out", out, x, false);
@@ -203,7 +210,7 @@ void batchnorm_backward(const py::array& dy, const py::array& x, const py::array
         check_slope_gradient(op, int(row), dslope, {dy, x, y, out});
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
-        share_columns(rows, cols, norm_flops, [&](Index first, Index count) {
+        share_columns(rows, cols, args.dx, norm_flops, [&](Index first, Index count) {
             using Args = BatchNormBackward<T>;
             Args part = args;
             part.cols = count;

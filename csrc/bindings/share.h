@@ -2,6 +2,7 @@
 // threads, and sums of tasks are added in their order: the same bits for any count.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "../cpu/pool.h"
@@ -14,6 +15,13 @@ constexpr Index elements_a_task = 8 * 1024;
 
 // What a thread may write past the caches: from 16 MB on, most of it would be gone before anyone reads it.
 constexpr Index streamed_bytes = Index(1) << 24;
+
+// Whether `out` is such, and nothing that is overwritten in place: that has been read, it is in the caches.
+inline bool past_caches(const py::array& out, std::initializer_list<const py::array*> inputs) {
+    for (const py::array* in : inputs)
+        if (out.data() == in->data()) return false;
+    return out.nbytes() >= streamed_bytes;
+}
 
 // f(task, scratch) for each task; scratch, if the caller gives its own, is that of the thread that runs it. `work` is
 // about the number of flops: little of it stays with the caller.
@@ -70,13 +78,34 @@ double sum_rows(Index rows, Index cols, double flops, const F& f) {
     return sum;
 }
 
-// Whole columns: the panels that a plan has, wider where the rows that a panel has are beyond the caches. No rows are a
-// task all the same.
+// Columns before the first that begins a cache line in every row; 0 where the rows differ in that.
+template <class T>
+Index before_line(const View<T>& view, Index cols) {
+    constexpr size_t line = 64;
+    const size_t over = reinterpret_cast<uintptr_t>(view.data) % line;
+    if (over % sizeof(T) || size_t(view.ld) * sizeof(T) % line) return 0;
+    return std::min(cols, Index((line - over) % line / sizeof(T)));
+}
+
+// Whole columns: the panels that a plan has, wider where the rows that a panel has are beyond the caches, and then from
+// line to line of the matrix that is written. No rows are a task all the same.
+template <class T, class F>
+void share_columns(Index rows, Index cols, const View<T>& written, double flops, const F& f) {
+    constexpr Index far = 1 << 19, narrow = 64, wide = 256;
+    const bool near = rows * cols < far || cols < 2 * narrow;
+    const Index panel = near ? panel_columns(cols) : std::clamp(cols / 2 / narrow * narrow, narrow, wide);
+    const Index head = near ? 0 : before_line(written, cols);
+    if (cols < 1) return;
+    share(divide_up(head, panel) + divide_up(cols - head, panel), flops * double(rows < 1 ? 1 : rows) * double(cols),
+          [&](Index task, void*) {
+              const Index begin = task == 0 ? 0 : head > 0 ? head + (task - 1) * panel : task * panel;
+              const Index end = task == 0 && head > 0 ? head : std::min(cols, begin + panel);
+              f(begin, end - begin);
+          });
+}
 template <class F>
 void share_columns(Index rows, Index cols, double flops, const F& f) {
-    constexpr Index far = 1 << 19, wide = 256;
-    const Index panel = rows * cols < far || cols < 2 * wide ? panel_columns(cols) : wide;
-    share_tiles(1, cols, 1, panel, flops * double(rows < 1 ? 1 : rows), [&](const Tile& t) { f(t.col, t.cols); });
+    share_columns(rows, cols, View<char>{}, flops, f);
 }
 
 // Columns of a tile of elements.

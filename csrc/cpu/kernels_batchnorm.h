@@ -75,7 +75,7 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
     const F f(a.params);
     for (Index start = 0; start < a.cols; start += block) {
         const Index cols = a.cols - start < block ? a.cols - start : block;
-        alignas(64) T mean[block], scale[block], beta[block];
+        alignas(64) T mean[block + lanes], scale[block + lanes], beta[block + lanes];  // a part reads a vector
         for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             const Normalized n = normalized(a, start + j, part);
             store(mean + j, n.mean);
@@ -86,23 +86,24 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
             const T* x = a.x.row(i) + start;
             const T* slope = F::slope_from == Slope::none ? nullptr : a.slope.row(i) + start;
             T* y = a.y.row(i) + start;
-            for_vectors(cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+            for_row(a.stream, y, cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
                 const V u = fma(load(x + j, part) - load(mean + j), load(scale + j), load(beta + j));
                 store(y + j, value_of(f, u, slope, j, part), part);
             });
         }
     }
+    if (a.stream) fence_streamed();
 }
 
 // With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)). A
-// learned slope's gradient is a third sum in the same order. The first pass leaves du in dx for the second, which
-// starts with the rows that the first has left in the caches.
+// learned slope's gradient is a third sum in the same order. The second pass starts with the rows that the first has
+// left in the caches; du is in dx then, unless y alone gives it again.
 template <class F>
 void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const F f(a.params);
     const double n = a.rows > 0 ? double(a.rows) : 1.0;
     const bool sums = a.training || a.dgamma || a.dbeta || a.dslope;
-    const bool keeps = F::reads_saved && sums;
+    const bool keeps = F::reads_saved && !F::from_output && sums;
     for_blocks(a.cols, [&](Index start, Index cols) FUSEDNET_INLINE_LAMBDA {
         const auto gradient = [&](Index i, Index col, V centered, const Normalized& norm,
                                   auto part) FUSEDNET_INLINE_LAMBDA {
@@ -144,7 +145,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
                 if constexpr (F::slope_from == Slope::learned) join(slopes + j, of_slope);
             });
         }
-        alignas(64) T mean_du[norm_block], mean_dot[norm_block];
+        alignas(64) T mean_du[norm_block + lanes], mean_dot[norm_block + lanes];
         for (Index l = 0; l < cols; ++l) {
             if (a.dbeta) a.dbeta[start + l] = static_cast<T>(total[l]);
             if (a.dgamma) a.dgamma[start + l] = static_cast<T>(product[l]);
@@ -155,7 +156,7 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
         }
         for (Index end = a.rows; end > 0;) {
             const Index first = (end - 1) / chunk * chunk;
-            for_groups(cols, [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+            const auto differentiate = [&](auto vectors, Index j, auto part) FUSEDNET_INLINE_LAMBDA {
                 constexpr Index count = decltype(vectors)::count;
                 Normalized norm[count];
                 V of_du[count], of_dot[count];  // the latter times -inverse, to go with x - mean
@@ -172,8 +173,13 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
                         if (a.training) du = fma(d, of_dot[v], du - of_du[v]);
                         store(a.dx.row(i) + col, norm[v].scale * du, part);
                     }
-            });
+            };
+            if (a.stream)
+                for_groups_streamed(a.dx.data + start, cols, differentiate);
+            else
+                for_groups(cols, differentiate);
             end = first;
         }
     });
+    if (a.stream) fence_streamed();
 }

@@ -26,14 +26,6 @@ FUSEDNET_INLINE void flatten_with(Index& rows, Index& cols, const View<const T>&
 }
 
 template <class F>
-FUSEDNET_INLINE void for_row(bool stream, const T* to, Index cols, F f) {
-    if (stream)
-        for_streamed(to, cols, f);
-    else
-        for_vectors(cols, f);
-}
-
-template <class F>
 void activation_forward(const ActivationForward<T>& a) noexcept {
     const F f(a.params);
     Index rows = a.rows, cols = a.cols;

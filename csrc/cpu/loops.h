@@ -48,18 +48,31 @@ FUSEDNET_INLINE void for_vectors(Index cols, F f) {
         if (j < cols) f(j, Part{cols - j});
 }
 
+// Columns of `to` before its first whole line.
+FUSEDNET_INLINE Index before_line(const T* to, Index cols) {
+    const Index over = Index(reinterpret_cast<uintptr_t>(to) / sizeof(T)) % lanes;
+    return over == 0 ? 0 : lanes - over < cols ? lanes - over : cols;
+}
+
 // The same for a row `to` that is written past the caches: whole vectors where such stores are aligned.
 template <class F>
 FUSEDNET_INLINE void for_streamed(const T* to, Index cols, F f) {
     Index j = 0;
     if constexpr (lanes > 1) {
-        const Index over = Index(reinterpret_cast<uintptr_t>(to) / sizeof(T)) % lanes;
-        j = over == 0 ? 0 : lanes - over < cols ? lanes - over : cols;
+        j = before_line(to, cols);
         if (j > 0) f(0, Part{j});
     }
     for (; j + lanes <= cols; j += lanes) f(j, Streamed{});
     if constexpr (lanes > 1)
         if (j < cols) f(j, Part{cols - j});
+}
+
+template <class F>
+FUSEDNET_INLINE void for_row(bool stream, const T* to, Index cols, F f) {
+    if (stream)
+        for_streamed(to, cols, f);
+    else
+        for_vectors(cols, f);
 }
 
 template <Index n>
@@ -77,6 +90,25 @@ FUSEDNET_INLINE void for_groups(Index cols, const F& f, Index j = 0) {
         for_groups<count / 2>(cols, f, j);
     else if constexpr (lanes > 1)
         if (j < cols) f(Vectors<1>{}, j, Part{cols - j});
+}
+
+FUSEDNET_INLINE Streamed streamed(Whole) {
+    return {};
+}
+FUSEDNET_INLINE Part streamed(Part part) {
+    return part;
+}
+
+// The same for rows that are written past the caches, the first of them at `to`; their lines begin at the same columns.
+template <Index count = group, class F>
+FUSEDNET_INLINE void for_groups_streamed(const T* to, Index cols, const F& f) {
+    Index j = 0;
+    if constexpr (lanes > 1) {
+        j = before_line(to, cols);
+        if (j > 0) f(Vectors<1>{}, 0, Part{j});
+    }
+    for_groups<count>(
+        cols, [&](auto vectors, Index k, auto part) FUSEDNET_INLINE_LAMBDA { f(vectors, k, streamed(part)); }, j);
 }
 
 // Rows without a gap between them are one long row: short rows then waste no lanes.
