@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../csrc/cuda/cublaslt.h"
+#include "../csrc/cuda/program.h"
 #include "../csrc/cuda/runtime.h"
 #include "../csrc/cuda/target.h"
 
@@ -35,10 +36,18 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     std::memset(memory.data(), 0xff, memory.size());
     return memory.data() + (256 - reinterpret_cast<uintptr_t>(memory.data()) % 256) % 256;
 }
-// At once.
+bool recording() noexcept {
+    return false;
+}
+void refuse_recording() noexcept {}
+// At once, as a launch of its own.
+struct Sharing {
+    Index places = 0;
+    bool backwards = false;
+};
 template <class Work>
 void enqueue(const Work& work) {
-    work();
+    work(Sharing{});
 }
 
 namespace float32 {

@@ -1,12 +1,15 @@
 // The beginnings and ends of steps: what the device looks up and decides by itself.
 #include "target.h"
 
+#include "program.h"
 #include "runtime.h"
 #include "steps.h"
 
 namespace fusednet::cuda {
 
 namespace frame {
+
+constexpr bool recorded = true;
 
 #include "launch.h"
 
@@ -20,6 +23,68 @@ void judge_step(const Judgement& judgement) noexcept {
 
 void advance_step(const Advance& advance) noexcept {
     frame::advance_cursor(advance);
+}
+
+namespace {
+
+// All blocks have ended what is before it; whether the step is refused is the same for all threads of a block.
+__device__ bool meet(const Program& program, unsigned& goal) {
+    __syncthreads();
+    int stops = 0;
+    if (threadIdx.x == 0) {
+        if (gridDim.x > 1) {
+            goal += gridDim.x;
+            __threadfence();  // what the block has written, which the barrier has shown to this thread
+            atomicAdd(program.arrivals, 1u);
+            while (*static_cast<volatile unsigned*>(program.arrivals) < goal) {
+            }
+            __threadfence();
+        }
+        stops = program.guard && *static_cast<const volatile int32_t*>(program.guard) != 0;
+    }
+    return __syncthreads_or(stops);
+}
+
+// A kernel's record lies in shared memory while it runs; the next one's is fetched meanwhile, by threads that often
+// have nothing else to do. Behind a refusal kernels are passed over, but blocks still meet: one of them may be late.
+__global__ void __launch_bounds__(program_threads) run_program(const Program program, const int64_t times) {
+    constexpr int words = sizeof(Record) / sizeof(uint4);
+    static_assert(sizeof(Record) % sizeof(uint4) == 0 && words <= program_threads);
+    __shared__ Record records[2];
+    __shared__ alignas(16) unsigned char shared[program_shared];
+    const int word = program_threads - 1 - int(threadIdx.x);
+    const auto fetch = [&](int kernel, int side) {
+        if (word < words)
+            reinterpret_cast<uint4*>(&records[side])[word] =
+                reinterpret_cast<const uint4*>(&program.records[kernel])[word];
+    };
+    unsigned goal = 0;
+    int side = 0;
+    fetch(0, side);
+    bool stops = meet(program, goal);
+    for (int64_t i = 0; i < times; ++i)
+        for (int kernel = 0; kernel < program.kernels; ++kernel, side ^= 1) {
+            fetch(kernel + 1 < program.kernels ? kernel + 1 : 0, side ^ 1);
+            const Record& record = records[side];
+            const int64_t first = int64_t(int(threadIdx.x) / record.threads) * gridDim.x + blockIdx.x;
+            if (!stops && first < record.blocks) record.run(record, shared);
+            stops = meet(program, goal);
+        }
+}
+
+}  // namespace
+
+void launch_program(const Program& program, int64_t times) noexcept {
+    if (failed()) return;
+    constexpr const char* name = "of steps in one launch";
+    if (cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess) {
+        Program argument = program;
+        void* arguments[] = {&argument, &times};
+        // which sees to it that all blocks are there at once
+        (void)cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
+                                          0, stream());
+    }
+    note_launch(name);
 }
 
 }  // namespace fusednet::cuda

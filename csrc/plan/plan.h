@@ -111,9 +111,10 @@ public:
     const PlanSpec& spec() const noexcept { return spec_; }
     double current_learning_rate() const noexcept;
 
-    int64_t step = 0;     // updates done
-    int64_t passes = 0;   // batches trained on: what random layers draw by
-    int64_t pending = 0;  // batches whose gradients wait in the accumulators
+    int64_t step = 0;        // updates done
+    int64_t passes = 0;      // batches trained on: what random layers draw by
+    int64_t pending = 0;     // batches whose gradients wait in the accumulators
+    int64_t programmed = 0;  // steps so far that a device ran by launches of many
     double learning_rate = 0.0;
 
 protected:
@@ -268,6 +269,7 @@ private:
     Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side = 0);
     void enqueue_step(const Batch& batch);
     bool capturable() const noexcept;
+    double small_step(Index rows) const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
     bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
     void let_go() noexcept;
