@@ -48,9 +48,11 @@ __global__ void __launch_bounds__(K::threads) run_kernel(const K kernel, const i
 
 // What a side of a program's block does of a kernel. Only sides that have a block of it come here.
 template <class K>
-__device__ void run_recorded(const Record& record, unsigned char* bytes) {
+__device__ void run_recorded(int slot) {
     static_assert(program_threads % K::threads == 0 && K::threads % 32 == 0 && sizeof(K) <= sizeof(Record::kernel));
-    static_assert(abreast<K> * sizeof(typename K::Shared) <= program_shared);
+    static_assert(abreast<K> * sizeof(typename K::Shared) <= sizeof(ProgramMemory::shared));
+    auto& memory = *reinterpret_cast<ProgramMemory*>(program_memory);
+    const Record& record = memory.records[slot];
     const K kernel = *reinterpret_cast<const K*>(record.kernel);
     const int side = int(threadIdx.x) / K::threads, steps = kernel.steps();
     const auto meet = [side] {
@@ -59,7 +61,7 @@ __device__ void run_recorded(const Record& record, unsigned char* bytes) {
         else  // barrier 0 is the block's
             __barrier_sync_count(unsigned(1 + side), K::threads);
     };
-    auto& shared = reinterpret_cast<typename K::Shared*>(bytes)[side];
+    auto& shared = reinterpret_cast<typename K::Shared*>(memory.shared)[side];
     const Index places = Index(gridDim.x), first = first_block(side, Index(blockIdx.x), places);
     for (Index block = first; block < record.blocks; block += next_block<K>(places)) {
         if (block > first && !std::is_same_v<typename K::Shared, Nothing>) meet();  // what is shared is free again

@@ -22,6 +22,23 @@ void flatten(Index& rows, Index& cols, const Views&... views) {
     }
 }
 
+// Where element e of `count` lies; the division is short where it can be.
+struct Element {
+    Index i, j;
+    FUSEDNET_DEVICE Element(Index e, Index rows, Index cols, Index count) {
+        if (rows == 1) {
+            i = 0;
+            j = e;
+        } else if (count <= INT32_MAX) {
+            i = Index(uint32_t(e) / uint32_t(cols));
+            j = Index(uint32_t(e) % uint32_t(cols));
+        } else {
+            i = e / cols;
+            j = e % cols;
+        }
+    }
+};
+
 // body(i, j) for each element.
 template <class Body>
 struct Each {
@@ -35,12 +52,8 @@ struct Each {
     FUSEDNET_DEVICE void run(int, const Thread& t, Shared&, Local&) const {
         const Index count = rows * cols, stride = t.blocks * threads;
         for (Index e = t.block * threads + t.index; e < count; e += stride) {
-            if (rows == 1)
-                body(Index(0), e);
-            else if (count <= INT32_MAX)  // a short division
-                body(Index(uint32_t(e) / uint32_t(cols)), Index(uint32_t(e) % uint32_t(cols)));
-            else
-                body(e / cols, e % cols);
+            const Element at(e, rows, cols, count);
+            body(at.i, at.j);
         }
     }
 };
@@ -145,7 +158,10 @@ struct FoldAll {
         if (step == 0) {
             const Index count = rows * cols, stride = t.blocks * threads;
             State state = State::none();
-            for (Index e = t.block * threads + t.index; e < count; e += stride) add(state, e / cols, e % cols);
+            for (Index e = t.block * threads + t.index; e < count; e += stride) {
+                const Element at(e, rows, cols, count);
+                add(state, at.i, at.j);
+            }
             shared.state[t.index] = state;
             return;
         }

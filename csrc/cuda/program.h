@@ -9,7 +9,6 @@
 namespace fusednet::cuda {
 
 constexpr int program_threads = 512;        // a block: two of most kernels' blocks side by side
-constexpr int program_shared = 32 * 1024;   // bytes that kernels' blocks may share in one of them
 constexpr int most_program_kernels = 512;   // of a step
 constexpr int most_program_blocks = 16;     // more would wait for each other longer than they help
 constexpr double operations_a_block = 4e6;  // of a step, about; an estimate that no device has confirmed
@@ -22,9 +21,20 @@ constexpr int program_blocks(double operations) noexcept {
 
 // A kernel of the list, with its arguments as they were when it was recorded.
 struct alignas(16) Record {
-    void (*run)(const Record& record, unsigned char* shared);  // a function of the device
+    void (*run)(int slot);  // a function of the device
     int32_t threads, blocks;
     alignas(16) unsigned char kernel[496];
 };
+
+// What a block keeps on its multiprocessor: the record of the kernel that runs and the next one, and what the threads
+// of the kernel's blocks share.
+struct ProgramMemory {
+    Record records[2];
+    alignas(16) unsigned char shared[32 * 1024];
+};
+
+#ifdef __CUDACC__
+extern __shared__ uint4 program_memory[];
+#endif
 
 }  // namespace fusednet::cuda

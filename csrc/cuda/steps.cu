@@ -50,24 +50,23 @@ __device__ bool meet(const Program& program, unsigned& goal) {
 __global__ void __launch_bounds__(program_threads) run_program(const Program program, const int64_t times) {
     constexpr int words = sizeof(Record) / sizeof(uint4);
     static_assert(sizeof(Record) % sizeof(uint4) == 0 && words <= program_threads);
-    __shared__ Record records[2];
-    __shared__ alignas(16) unsigned char shared[program_shared];
+    auto& memory = *reinterpret_cast<ProgramMemory*>(program_memory);
     const int word = program_threads - 1 - int(threadIdx.x);
-    const auto fetch = [&](int kernel, int side) {
+    const auto fetch = [&](int kernel, int slot) {
         if (word < words)
-            reinterpret_cast<uint4*>(&records[side])[word] =
+            reinterpret_cast<uint4*>(&memory.records[slot])[word] =
                 reinterpret_cast<const uint4*>(&program.records[kernel])[word];
     };
     unsigned goal = 0;
-    int side = 0;
-    fetch(0, side);
+    int slot = 0;
+    fetch(0, slot);
     bool stops = meet(program, goal);
     for (int64_t i = 0; i < times; ++i)
-        for (int kernel = 0; kernel < program.kernels; ++kernel, side ^= 1) {
-            fetch(kernel + 1 < program.kernels ? kernel + 1 : 0, side ^ 1);
-            const Record& record = records[side];
+        for (int kernel = 0; kernel < program.kernels; ++kernel, slot ^= 1) {
+            fetch(kernel + 1 < program.kernels ? kernel + 1 : 0, slot ^ 1);
+            const Record& record = memory.records[slot];
             const int64_t first = int64_t(int(threadIdx.x) / record.threads) * gridDim.x + blockIdx.x;
-            if (!stops && first < record.blocks) record.run(record, shared);
+            if (!stops && first < record.blocks) record.run(slot);
             stops = meet(program, goal);
         }
 }
@@ -82,7 +81,7 @@ void launch_program(const Program& program, int64_t times) noexcept {
         void* arguments[] = {&argument, &times};
         // which sees to it that all blocks are there at once
         (void)cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
-                                          0, stream());
+                                          sizeof(ProgramMemory), stream());
     }
     note_launch(name);
 }
