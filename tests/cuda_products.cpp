@@ -46,7 +46,7 @@ struct Sharing {
     bool backwards = false;
 };
 template <class Work>
-void enqueue(const Work& work) {
+void enqueue(const Work& work, bool) {
     work(Sharing{});
 }
 

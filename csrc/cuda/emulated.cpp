@@ -37,8 +37,14 @@ struct Sharing {
 };
 using Work = std::function<void(const Sharing&)>;
 
+struct Kept {
+    Work work;
+    const int32_t* guard;
+    bool decides;  // it may set the guard
+    bool refused() const { return guard && *guard != 0; }
+};
 struct Captured {
-    std::vector<Work> kernels;
+    std::vector<Kept> kernels;
     int places = 0;  // of a program
 };
 
@@ -52,15 +58,12 @@ thread_local Queue* queue = nullptr;
 
 // Now, or when what is captured is replayed; guarded as it is now.
 template <class W>
-void enqueue(const W& work) {
-    const int32_t* const guard = queue ? queue->guard : nullptr;
-    const auto guarded = [=](const Sharing& sharing) {
-        if (!guard || *guard == 0) work(sharing);
-    };
+void enqueue(const W& work, bool decides = false) {
+    const Kept kept{work, queue ? queue->guard : nullptr, decides};
     if (queue && queue->captured)
-        queue->captured->kernels.push_back(guarded);
-    else
-        guarded({});
+        queue->captured->kernels.push_back(kept);
+    else if (!kept.refused())
+        kept.work({});
 }
 
 // Full of NaN whenever a kernel begins with it.
@@ -163,9 +166,13 @@ int places(const void* captured) noexcept {
 }
 void replay(void* captured, int64_t times) noexcept {
     const Captured& step = *static_cast<Captured*>(captured);
-    bool backwards = false;
+    bool backwards = false, looks = true;  // a program looks at the guard only where it may have changed
     for (int64_t i = 0; i < times; ++i)
-        for (const Work& work : step.kernels) work({step.places, backwards = !backwards});
+        for (const Kept& kept : step.kernels) {
+            if ((looks || step.places == 0) && kept.refused()) return;
+            kept.work({step.places, backwards = !backwards});
+            looks = kept.decides;
+        }
 }
 void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);

@@ -2,6 +2,7 @@
 //   threads                            a block
 //   Shared                             what the threads of a block share
 //   Local                              what a thread keeps from one step to the next
+//   decides                            where it may set the guard
 //   steps()                            the same for every thread
 //   run(step, thread, shared, local)   one thread's part of a step; all threads end a step before any begins the next
 // The device has a barrier between steps; the host runs the threads of a step one after the other, the odd blocks'
@@ -80,6 +81,7 @@ __global__ void record_kernel(const K kernel, const int32_t blocks, Record* to) 
     to->run = run_recorded<K>;
     to->blocks = blocks;
     to->threads = K::threads;
+    to->decides = requires { K::decides; };
     new (to->kernel) K(kernel);
 }
 
@@ -116,7 +118,7 @@ void run_block(Index block, Index blocks, const K& kernel) noexcept {
 
 template <class K>
 void launch(const char*, Index blocks, const K& kernel) noexcept {
-    enqueue([=](const Sharing& sharing) {
+    const auto work = [=](const Sharing& sharing) {
         const Index places = sharing.places;
         for (Index block = 0; places == 0 && block < blocks; ++block) run_block(block, blocks, kernel);
         for (Index i = 0; i < places; ++i)
@@ -124,7 +126,8 @@ void launch(const char*, Index blocks, const K& kernel) noexcept {
                 for (Index block = first_block(side, sharing.backwards ? places - 1 - i : i, places); block < blocks;
                      block += next_block<K>(places))
                     run_block(block, blocks, kernel);
-    });
+    };
+    enqueue(work, requires { K::decides; });
 }
 
 #endif

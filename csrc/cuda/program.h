@@ -23,7 +23,8 @@ constexpr int program_blocks(double operations) noexcept {
 struct alignas(16) Record {
     void (*run)(int slot);  // a function of the device
     int32_t threads, blocks;
-    alignas(16) unsigned char kernel[496];
+    bool decides;  // whether the step is refused: what is behind it does nothing then
+    alignas(16) unsigned char kernel[480];
 };
 
 // What a block keeps on its multiprocessor: the record of the kernel that runs and the next one, and what the threads

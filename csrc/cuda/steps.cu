@@ -27,26 +27,28 @@ void advance_step(const Advance& advance) noexcept {
 
 namespace {
 
-// All blocks have ended what is before it; whether the step is refused is the same for all threads of a block.
-__device__ bool meet(const Program& program, unsigned& goal) {
+// All blocks have ended what is before it. `goal` is how many have to have arrived.
+__device__ void meet(unsigned* arrivals, unsigned& goal) {
     __syncthreads();
-    int stops = 0;
+    if (gridDim.x == 1) return;
     if (threadIdx.x == 0) {
-        if (gridDim.x > 1) {
-            goal += gridDim.x;
-            __threadfence();  // what the block has written, which the barrier has shown to this thread
-            atomicAdd(program.arrivals, 1u);
-            while (*static_cast<volatile unsigned*>(program.arrivals) < goal) {
-            }
-            __threadfence();
+        goal += gridDim.x;
+        __threadfence();  // what the block has written, which the barrier has shown to this thread
+        atomicAdd(arrivals, 1u);
+        while (*static_cast<volatile unsigned*>(arrivals) < goal) {
         }
-        stops = program.guard && *static_cast<const volatile int32_t*>(program.guard) != 0;
+        __threadfence();
     }
-    return __syncthreads_or(stops);
+    __syncthreads();
+}
+
+// The same for all threads wherever it is asked: what may change it comes after another meeting.
+__device__ bool refused(const Program& program) {
+    return program.guard && *static_cast<const volatile int32_t*>(program.guard) != 0;
 }
 
 // A kernel's record lies in shared memory while it runs; the next one's is fetched meanwhile, by threads that often
-// have nothing else to do. Behind a refusal kernels are passed over, but blocks still meet: one of them may be late.
+// have nothing else to do.
 __global__ void __launch_bounds__(program_threads) run_program(const Program program, const int64_t times) {
     constexpr int words = sizeof(Record) / sizeof(uint4);
     static_assert(sizeof(Record) % sizeof(uint4) == 0 && words <= program_threads);
@@ -57,17 +59,20 @@ __global__ void __launch_bounds__(program_threads) run_program(const Program pro
             reinterpret_cast<uint4*>(&memory.records[slot])[word] =
                 reinterpret_cast<const uint4*>(&program.records[kernel])[word];
     };
+    if (refused(program)) return;
     unsigned goal = 0;
     int slot = 0;
     fetch(0, slot);
-    bool stops = meet(program, goal);
+    meet(program.arrivals, goal);
     for (int64_t i = 0; i < times; ++i)
         for (int kernel = 0; kernel < program.kernels; ++kernel, slot ^= 1) {
             fetch(kernel + 1 < program.kernels ? kernel + 1 : 0, slot ^ 1);
             const Record& record = memory.records[slot];
+            const bool decides = record.decides;
             const int64_t first = int64_t(int(threadIdx.x) / record.threads) * gridDim.x + blockIdx.x;
-            if (!stops && first < record.blocks) record.run(slot);
-            stops = meet(program, goal);
+            if (first < record.blocks) record.run(slot);
+            meet(program.arrivals, goal);
+            if (decides && refused(program)) return;
         }
 }
 
