@@ -114,7 +114,7 @@ public:
     int64_t step = 0;        // updates done
     int64_t passes = 0;      // batches trained on: what random layers draw by
     int64_t pending = 0;     // batches whose gradients wait in the accumulators
-    int64_t programmed = 0;  // steps so far that a device ran by launches of many
+    int64_t programmed = 0;  // steps so far that were handed to launches of many
     double learning_rate = 0.0;
 
 protected:
