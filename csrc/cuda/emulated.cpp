@@ -118,6 +118,8 @@ extern const Table<float> table;
 extern const Table<double> table64;
 constinit const Table<float> table = float32::made;
 constinit const Table<double> table64 = float64::made;
+extern const Table<float> recorded_table;
+constinit const Table<float> recorded_table = float32::made;  // the same kernels: they are recorded either way
 
 namespace {
 

@@ -13,7 +13,7 @@ __device__ inline void add_one(unsigned long long* counter) {
 
 namespace float32 {
 
-constexpr bool recorded = true;
+constexpr bool launched = true, recorded = false;  // recorded.cu has what is
 
 #include "launch.h"
 

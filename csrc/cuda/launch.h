@@ -89,16 +89,18 @@ __global__ void record_kernel(const K kernel, const int32_t blocks, Record* to) 
 template <class K>
 void launch(const char* name, Index blocks, const K& kernel) noexcept {
     if (blocks == 0 || failed()) return;
-    if (!recording()) {
+    if constexpr (recorded)
+        if (recording()) {
+            Record* const to = next_record();
+            if (!to) return;
+            record_kernel<K><<<1, 1, 0, stream()>>>(kernel, int32_t(blocks), to);
+            return note_launch(name);
+        }
+    if constexpr (launched) {
+        if (recording()) return refuse_recording();
         run_kernel<K><<<unsigned(blocks), K::threads, 0, stream()>>>(kernel, guard());
-    } else if constexpr (recorded) {
-        Record* const to = next_record();
-        if (!to) return;
-        record_kernel<K><<<1, 1, 0, stream()>>>(kernel, int32_t(blocks), to);
-    } else {
-        return refuse_recording();
+        note_launch(name);
     }
-    note_launch(name);
 }
 
 #else

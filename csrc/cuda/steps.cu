@@ -9,7 +9,7 @@ namespace fusednet::cuda {
 
 namespace frame {
 
-constexpr bool recorded = true;
+constexpr bool launched = true, recorded = true;
 
 #include "launch.h"
 

@@ -234,8 +234,11 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     captured = wanted;
     const int64_t step_before = step, passes_before = passes, pending_before = pending;
     const auto captured_as = [&](double small) {
+        const Table<T> launched = table_;
+        if (small > 0 && recorded_) table_ = *recorded_;
         table_.device->begin_capture(small);
         enqueue_step(batch);
+        table_ = launched;
         step = step_before, passes = passes_before, pending = pending_before;
         return table_.device->end_capture();
     };

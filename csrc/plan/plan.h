@@ -149,7 +149,7 @@ struct Stage {
 template <class T>
 class Plan final : public PlanBase {
 public:
-    Plan(PlanSpec spec, const Table<T>& table);
+    Plan(PlanSpec spec, const Table<T>& table, const Table<T>* recorded = nullptr);
     ~Plan() override;
 
     std::vector<TensorInfo> tensors() const override;
@@ -329,7 +329,8 @@ private:
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
-    const Table<T> table_;  // whose gemm is the product of the plan's precision
+    Table<T> table_;            // whose gemm is the product of the plan's precision
+    const Table<T>* recorded_;  // takes its place while a small step is captured, or null
     Queue queue_;
     Arena arena_;
 
