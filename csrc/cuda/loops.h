@@ -22,23 +22,6 @@ void flatten(Index& rows, Index& cols, const Views&... views) {
     }
 }
 
-// Where element e of `count` lies; the division is short where it can be.
-struct Element {
-    Index i, j;
-    FUSEDNET_DEVICE Element(Index e, Index rows, Index cols, Index count) {
-        if (rows == 1) {
-            i = 0;
-            j = e;
-        } else if (count <= INT32_MAX) {
-            i = Index(uint32_t(e) / uint32_t(cols));
-            j = Index(uint32_t(e) % uint32_t(cols));
-        } else {
-            i = e / cols;
-            j = e % cols;
-        }
-    }
-};
-
 // body(i, j) for each element.
 template <class Body>
 struct Each {
@@ -52,8 +35,12 @@ struct Each {
     FUSEDNET_DEVICE void run(int, const Thread& t, Shared&, Local&) const {
         const Index count = rows * cols, stride = t.blocks * threads;
         for (Index e = t.block * threads + t.index; e < count; e += stride) {
-            const Element at(e, rows, cols, count);
-            body(at.i, at.j);
+            if (rows == 1)
+                body(Index(0), e);
+            else if (count <= INT32_MAX)  // a short division
+                body(Index(uint32_t(e) / uint32_t(cols)), Index(uint32_t(e) % uint32_t(cols)));
+            else
+                body(e / cols, e % cols);
         }
     }
 };
@@ -139,6 +126,24 @@ void sum_columns(const char* name, Index rows, Index cols, const Add& add, const
         },
         finish);
 }
+
+// Where element e of `count` lies; the division is short where it can be. Each writes it out: its kernels spill
+// registers with this.
+struct Element {
+    Index i, j;
+    FUSEDNET_DEVICE Element(Index e, Index rows, Index cols, Index count) {
+        if (rows == 1) {
+            i = 0;
+            j = e;
+        } else if (count <= INT32_MAX) {
+            i = Index(uint32_t(e) / uint32_t(cols));
+            j = Index(uint32_t(e) % uint32_t(cols));
+        } else {
+            i = e / cols;
+            j = e % cols;
+        }
+    }
+};
 
 // All elements: add(state, i, j), finish(state) once. A thread's elements are those that it would have in Each.
 template <class State, class Add, class Finish>
