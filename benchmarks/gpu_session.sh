@@ -24,14 +24,16 @@ part() { # NAME SECONDS COMMAND...: its output in NAME.log
 
 sanitized() { # TOOL: of what a device is asked for, the tests that ask for most of it
     compute-sanitizer --tool "$1" --target-processes all --error-exitcode 9 "$python" -m pytest -q -p no:cacheprovider \
-        tests/test_device.py -k "cuda and (batchnorm or layernorm or refused)" --deselect tests/test_device.py::test_gradients
+        tests/test_device.py tests/test_device_programs.py --deselect tests/test_device.py::test_gradients \
+        -k "cuda and (batchnorm or layernorm or refused or (networks and (random or several)))"
 }
 
 export PYTHONPATH=$installed
 part build 240 "$python" -m pip install --no-build-isolation --no-deps --target "$installed" . \
     -C cmake.define.FUSEDNET_CUDA=ON -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$architecture"
 part info 30 "$python" -m fusednet info
-part device 150 "$python" -m pytest -q -p no:cacheprovider tests/test_device.py tests/test_device_rows.py tests/test_cuda_info.py
+part device 150 "$python" -m pytest -q -p no:cacheprovider tests/test_device.py tests/test_device_rows.py \
+    tests/test_device_programs.py tests/test_cuda_info.py
 export FUSEDNET_DEVICE=cuda
 part suite 150 "$python" -m pytest -q -p no:cacheprovider -m "not slow" tests/test_layers.py tests/test_layers_blocks.py \
     tests/test_layers_pooling.py tests/test_layers_statistics.py tests/test_models.py tests/test_optimizers.py \

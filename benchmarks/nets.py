@@ -39,6 +39,7 @@ class Net:
         precision: of the products, as `fusednet.set_float32_matmul_precision` names it.
         full_batch: the data are one batch, an epoch is one step.
         device: where it trains, "cpu" or "cuda".
+        programs: whether a device may run many of its steps in one launch.
     """
 
     widths: tuple[int, ...]
@@ -50,6 +51,7 @@ class Net:
     precision: str = "highest"
     full_batch: bool = False
     device: str = "cpu"
+    programs: bool = True
 
     @property
     def name(self) -> str:
@@ -58,7 +60,8 @@ class Net:
         rows = f"full batch of {self.batch}" if self.full_batch else f"batch {self.batch}"
         precision = "" if self.precision == "highest" else f', "{self.precision}"'
         device = "" if self.device == "cpu" else f", {self.device}"
-        return f"{'-'.join(map(str, self.widths))}, {kind}, {rows}{precision}{device}"
+        launches = "" if self.programs else ", each kernel launched"
+        return f"{'-'.join(map(str, self.widths))}, {kind}, {rows}{precision}{device}{launches}"
 
     @property
     def flops(self) -> float:
@@ -112,8 +115,17 @@ ODD_MIDDLE = Net((1000, 777, 333, 11), 129)
 
 WIDE = Net((8192, 8192, 8192, 10), 4096)
 _LARGE_BATCH = replace(LARGE, batch=4096)
+_NARROW = replace(SMALL, widths=(256, 256, 256, 2))
+BOTH_WAYS = (  # beside no rival: steps of one launch, and the same with a launch for each kernel
+    replace(SMALL, programs=False),
+    TINY_BATCHES,
+    replace(TINY_BATCHES, programs=False),
+    _NARROW,
+    replace(_NARROW, programs=False),
+)
 ON_DEVICE = (
     SMALL,
+    *BOTH_WAYS,
     FIRST,
     MIDDLE,
     _LARGE_BATCH,

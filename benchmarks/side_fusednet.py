@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ def set_precision(name: str) -> None:
 
 def build(net: Net) -> fusednet.Sequential:
     """The compiled model with its first weights."""
+    os.environ["FUSEDNET_PROGRAMS"] = "1" if net.programs else "0"
     layers: list[Any] = [fusednet.Input(shape=(net.widths[0],))]
     for units in net.widths[1:-1]:
         layers.append(fusednet.layers.Dense(units, kernel_initializer="zeros"))  # its weights are set below

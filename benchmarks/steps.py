@@ -119,7 +119,9 @@ def device(bench: Bench) -> None:
                     net.name,
                     "step",
                     net.work(),
-                    [
+                    []
+                    if replace(net, device="cpu") in nets.BOTH_WAYS
+                    else [
                         Rival("torch eager", "torch", "device step", note=note),
                         Rival("torch.compile, CUDA graphs", "torch", "graph step", note=note),
                         Rival("JAX scan", "jax", "scan", note=note),

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../csrc/cuda/cublaslt.h"
+#include "../csrc/cuda/program.h"
 #include "../csrc/cuda/runtime.h"
 #include "../csrc/cuda/target.h"
 
@@ -35,10 +36,24 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     std::memset(memory.data(), 0xff, memory.size());
     return memory.data() + (256 - reinterpret_cast<uintptr_t>(memory.data()) % 256) % 256;
 }
-// At once.
+namespace {
+bool is_recording = false;
+int refusals = 0;
+}  // namespace
+bool recording() noexcept {
+    return is_recording;
+}
+void refuse_recording() noexcept {
+    ++refusals;
+}
+// At once, as a launch of its own.
+struct Sharing {
+    Index places = 0;
+    bool backwards = false;
+};
 template <class Work>
-void enqueue(const Work& work) {
-    work();
+void enqueue(const Work& work, bool) {
+    work(Sharing{});
 }
 
 namespace float32 {
@@ -110,7 +125,7 @@ void run(const char* name, Product<T> product, const Case& c, const int* calls) 
     g.bias = c.bias ? bias.data() : nullptr;
     g.accumulate = c.accumulate;
     if (c.epilogue) g.epilogue = negate<T>, g.y = {y.data(), c_row};
-    const int calls_before = *calls;
+    const int calls_before = *calls, refusals_before = refusals;
     product(g);
     double worst = 0;
     for (Index i = 0; i < c.m; ++i)
@@ -131,8 +146,9 @@ void run(const char* name, Product<T> product, const Case& c, const int* calls) 
             worst = error > worst || !(error == error) ? error : worst;
             if (c.epilogue && !(y[at] == -out[at])) worst = INFINITY;
         }
-    std::printf("%s %td %td %td %d%d%d%d%d %td %td calls %d error %.3g\n", name, c.m, c.n, c.k, c.a_turned, c.b_turned,
-                c.accumulate, c.bias, c.epilogue, c.gap, c.spread, *calls - calls_before, worst);
+    std::printf("%s %td %td %td %d%d%d%d%d %td %td calls %d refused %d error %.3g\n", name, c.m, c.n, c.k, c.a_turned,
+                c.b_turned, c.accumulate, c.bias, c.epilogue, c.gap, c.spread, *calls - calls_before,
+                refusals - refusals_before, worst);
 }
 
 }  // namespace
@@ -147,6 +163,7 @@ int main(int count, char** arguments) {
         if (const void* symbol = dlsym(fake, "fake_calls")) calls = static_cast<const int*>(symbol);
         if (count > 1 && !std::strcmp(arguments[1], "unserved")) *static_cast<int*>(dlsym(fake, "fake_serves")) = 0;
     }
+    is_recording = count > 1 && !std::strcmp(arguments[1], "recorded");
     std::printf("text %s\n", library_text());
     const char* const names[] = {"highest", "high", "medium"};
     for (int bits = 0; bits < 32; ++bits)

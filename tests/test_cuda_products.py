@@ -16,7 +16,7 @@ CSRC = TESTS.parent / "csrc"
 CXX = os.environ.get("CXX", "g++").split()
 LINE = re.compile(
     r"(?P<precision>\w+) (?P<m>\d+) (?P<n>\d+) (?P<k>\d+) (?P<flags>\d+) (?P<gap>\d+) (?P<spread>\d+)"
-    r" calls (?P<calls>\d+) error (?P<error>\S+)"
+    r" calls (?P<calls>\d+) refused (?P<refused>\d+) error (?P<error>\S+)"
 )
 # Largest errors, relative to sum |a| |b|: rounding of the result, of two TF32 parts, of bfloat16 operands, of 129 sums.
 BY_LIBRARY = {"highest": 1e-7, "high": 1e-7, "medium": 2**-8, "float64": 1e-15}
@@ -61,6 +61,15 @@ def test_what_the_library_is_asked(program):
         assert float(case["error"]) <= (BY_LIBRARY if large else OURS)[case["precision"]], case
 
 
+def test_the_library_is_no_part_of_a_program(program):
+    """What it would do is refused while a step is recorded: nothing is computed, the step becomes a graph."""
+    for case in cases(program("recorded")):
+        large = int(case["m"]) * int(case["n"]) * int(case["k"]) >= 2**21 and case["spread"] == "1"
+        assert int(case["calls"]) == 0, case
+        assert int(case["refused"]) == large, case
+        assert large or float(case["error"]) <= OURS[case["precision"]], case
+
+
 def test_each_product_is_chosen_once(program):
     """Layouts, gaps and bias make choices; accumulation and the second and third part make none of their own."""
     (line,) = [line for line in program() if line.startswith("choices")]
@@ -91,5 +100,5 @@ def test_without_the_library_ours_serve(program, library, arguments, text):
     assert lines[0].startswith(f"text {text}")
     assert not [line for line in lines if line.startswith("failure")]
     for case in cases(lines):
-        assert case["calls"] == "0"
+        assert case["calls"] == case["refused"] == "0"
         assert float(case["error"]) <= OURS[case["precision"]], case

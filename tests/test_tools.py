@@ -105,6 +105,12 @@ def ptxas(name: str, architecture: str, spilled: int, registers: int | None) -> 
             ["2 kernels", "90 registers", "1 spill"],
         ),
         (ptxas("_Z1fv", "80", 12, 40), ["80"], 0, ["12 bytes: "]),
+        (
+            ptxas("_Z1hv", "80", 24, None).split("\n", 1)[1] + ptxas("_Z1fv", "80", 0, 40),
+            ["80"],
+            0,
+            ["1 kernels", "0 spill", "1 functions called by address, at most 8 bytes of stack"],
+        ),
         (ptxas("_Z1fv", "80", 0, 40), ["80", "90"], 1, ["sm_90: no kernels"]),
         (ptxas("_Z1fv", "80", 0, None) + ptxas("_Z1gv", "80", 0, 50), [], 1, ["1 of 2 kernels have no figures"]),
         ("[1/2] Building CUDA object\n", [], 1, ["no kernels", "FUSEDNET_CUDA_REPORT"]),

@@ -3,8 +3,9 @@
     cmake -DFUSEDNET_CUDA=ON -DFUSEDNET_CUDA_REPORT=ON … && cmake --build … | tee LOG
     python tools/cuda_report.py LOG [ARCHITECTURE...]
 
-For each architecture: how many kernels, the most registers, and which kernels spill registers to memory. Ends with
-status 1 where a kernel has no figures or one of the named architectures (80, 90, …) no kernels.
+For each architecture: how many kernels, the most registers, and which kernels spill registers to memory. Of functions
+that are called by address, whatever the architecture: the most stack, what they save for their caller included.
+Ends with status 1 where a kernel has no figures or one of the named architectures (80, 90, …) no kernels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENTRY = re.compile(r"Compiling entry function '(?P<name>\w+)' for 'sm_(?P<architecture>\w+)'")
-STACK = re.compile(r"\d+ bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads")
+PROPERTIES = re.compile(r"Function properties for (?P<name>\w+)")
+STACK = re.compile(
+    r"(?P<frame>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"
+)
 USED = re.compile(r"Used (?P<registers>\d+) registers")
 
 
@@ -29,16 +33,24 @@ class Kernel:
     spilled: int | None = None  # bytes, stores and loads
 
 
-def kernels(log: str) -> list[Kernel]:
+def kernels(log: str) -> tuple[list[Kernel], list[int]]:
+    """The kernels, and the stack of each function."""
     found: list[Kernel] = []
+    frames: list[int] = []
+    name = ""
     for line in log.splitlines():
-        if entry := ENTRY.search(line):
+        if properties := PROPERTIES.search(line):
+            name = properties["name"]
+        elif entry := ENTRY.search(line):
             found.append(Kernel(entry["name"], entry["architecture"]))
-        elif (stack := STACK.search(line)) and found and found[-1].spilled is None:
-            found[-1].spilled = int(stack["stores"]) + int(stack["loads"])
+        elif stack := STACK.search(line):
+            if not found or found[-1].name != name:
+                frames.append(int(stack["frame"]))
+            elif found[-1].spilled is None:
+                found[-1].spilled = int(stack["stores"]) + int(stack["loads"])
         elif (used := USED.search(line)) and found and found[-1].registers is None:
             found[-1].registers = int(used["registers"])
-    return found
+    return found, frames
 
 
 def readable(names: list[str]) -> list[str]:
@@ -64,7 +76,7 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         print(__doc__)
         return 2
-    found = kernels(Path(arguments[0]).read_text(encoding="utf-8", errors="replace"))
+    found, frames = kernels(Path(arguments[0]).read_text(encoding="utf-8", errors="replace"))
     status = 0
     architectures = sorted({k.architecture for k in found}, key=lambda a: (len(a), a))
     for architecture in architectures:
@@ -83,6 +95,8 @@ def main(arguments: list[str]) -> int:
         )
         for kernel, name in zip(spilling, readable([k.name for k in spilling]), strict=True):
             print(f"    {kernel.spilled} bytes: {name}")
+    if frames:
+        print(f"{len(frames)} functions called by address, at most {max(frames)} bytes of stack")
     for architecture in arguments[1:]:
         if architecture not in architectures:
             print(f"sm_{architecture}: no kernels")

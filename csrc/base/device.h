@@ -41,10 +41,13 @@ struct Device {
     // All pointers in these are to the device's memory.
     void (*judge)(const Judgement&) noexcept;
     void (*advance)(const Advance&) noexcept;
-    // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it.
-    void (*begin_capture)() noexcept;
+    // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it so
+    // many times. `operations`, about, of a step so small that one launch had better run all its kernels and many steps
+    // of it; 0: each kernel is launched.
+    void (*begin_capture)(double operations) noexcept;
     void* (*end_capture)() noexcept;
-    void (*replay)(void* captured) noexcept;
+    int (*places)(const void* captured) noexcept;  // blocks of the one launch that runs it; 0: a launch a kernel
+    void (*replay)(void* captured, int64_t times) noexcept;
     void (*forget)(void* captured) noexcept;
     // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
     const char* (*wait)() noexcept;

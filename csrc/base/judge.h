@@ -79,9 +79,10 @@ constexpr Verdict judged_gradients(const Judgement& j) noexcept {
     }
     const double global = __builtin_sqrt(total);
     const bool clip = global > j.clipping.global_norm;
+    const double learning_rate = *j.learning_rate, root = __builtin_sqrt(j.largest);
     for (int32_t i = 0; i < j.tensors; ++i) {
         // squares of the gradient and steps along it stay far from the type's largest number
-        const double rate = *j.learning_rate * j.rules[i].rate, root = __builtin_sqrt(j.largest);
+        const double rate = learning_rate * j.rules[i].rate;
         const double by_rate = 1e-3 * j.largest / (rate > 1.0 ? rate : 1.0);
         const double limit = 0.1 * root < by_rate ? 0.1 * root : by_rate;
         const double decay = j.rules[i].decays ? rate * j.weight_decay : 0.0;

@@ -18,6 +18,9 @@ namespace float32 {
 extern const Table<float> table;
 int probe_kernels() noexcept;
 }  // namespace float32
+namespace in_programs {
+extern const Table<float> table;
+}
 namespace float64 {
 extern const Table<double> table;
 }
@@ -120,6 +123,10 @@ const Device* find_device(const char** why) noexcept {
 
 const Table<float>* float32_table() noexcept {
     return &float32::table;
+}
+
+const Table<float>* recorded_table() noexcept {
+    return &in_programs::table;
 }
 
 const Table<double>* float64_table() noexcept {

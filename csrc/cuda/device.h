@@ -34,5 +34,6 @@ const Device* find_device(const char** why) noexcept;
 // Of kernels that work there; null where this build has none.
 const Table<float>* float32_table() noexcept;
 const Table<double>* float64_table() noexcept;
+const Table<float>* recorded_table() noexcept;
 
 }  // namespace fusednet::cuda

@@ -6,9 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "program.h"
 #include "target.h"
 
 namespace fusednet::cuda_emulated {
+
+using cuda::program_blocks;
+using cuda::program_threads;
 
 // Memory for a kernel's partial results, until the next kernel asks for the same space. It only grows, and what was
 // handed out stays: a captured kernel comes back to it.
@@ -26,27 +30,40 @@ private:
     std::vector<std::vector<char>> held_[int(Space::count)];
 };
 
-using Work = std::function<void()>;
+// Who runs a kernel's blocks: a launch of its own or, in a program, so many blocks of its launch, in either order.
+struct Sharing {
+    Index places;
+    bool backwards;
+};
+using Work = std::function<void(const Sharing&)>;
+
+struct Kept {
+    Work work;
+    const int32_t* guard;
+    bool decides;  // it may set the guard
+    bool refused() const { return guard && *guard != 0; }
+};
+struct Captured {
+    std::vector<Kept> kernels;
+    int places = 0;  // of a program
+};
 
 // What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
-    std::vector<Work>* captured = nullptr;  // what is enqueued goes there
+    Captured* captured = nullptr;  // what is enqueued goes there
     Workspace workspace;
 };
 thread_local Queue* queue = nullptr;
 
 // Now, or when what is captured is replayed; guarded as it is now.
 template <class W>
-void enqueue(const W& work) {
-    const int32_t* const guard = queue ? queue->guard : nullptr;
-    const auto guarded = [=] {
-        if (!guard || *guard == 0) work();
-    };
+void enqueue(const W& work, bool decides = false) {
+    const Kept kept{work, queue ? queue->guard : nullptr, decides};
     if (queue && queue->captured)
-        queue->captured->push_back(guarded);
-    else
-        guarded();
+        queue->captured->kernels.push_back(kept);
+    else if (!kept.refused())
+        kept.work({});
 }
 
 // Full of NaN whenever a kernel begins with it.
@@ -55,7 +72,7 @@ A* workspace(Space space, Index count) {
     static thread_local Workspace without_queue;
     const size_t bytes = size_t(count) * sizeof(A);
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
-    enqueue([=] { __builtin_memset(memory, 0xff, bytes); });
+    enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); });
     return static_cast<A*>(memory);
 }
 
@@ -101,6 +118,8 @@ extern const Table<float> table;
 extern const Table<double> table64;
 constinit const Table<float> table = float32::made;
 constinit const Table<double> table64 = float64::made;
+extern const Table<float> recorded_table;
+constinit const Table<float> recorded_table = float32::made;  // the same kernels: they are recorded either way
 
 namespace {
 
@@ -137,17 +156,28 @@ void copy(void* to, const void* from, size_t bytes) noexcept {
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
 }
-void begin_capture() noexcept {
-    queue->captured = new std::vector<Work>;
+void begin_capture(double operations) noexcept {
+    queue->captured = new Captured;
+    if (operations > 0) queue->captured->places = program_blocks(operations);
 }
 void* end_capture() noexcept {
     return std::exchange(queue->captured, nullptr);
 }
-void replay(void* captured) noexcept {
-    for (const Work& work : *static_cast<std::vector<Work>*>(captured)) work();
+int places(const void* captured) noexcept {
+    return static_cast<const Captured*>(captured)->places;
+}
+void replay(void* captured, int64_t times) noexcept {
+    const Captured& step = *static_cast<Captured*>(captured);
+    bool backwards = false, looks = true;  // a program looks at the guard only where it may have changed
+    for (int64_t i = 0; i < times; ++i)
+        for (const Kept& kept : step.kernels) {
+            if ((looks || step.places == 0) && kept.refused()) return;
+            kept.work({step.places, backwards = !backwards});
+            looks = kept.decides;
+        }
 }
 void forget(void* captured) noexcept {
-    delete static_cast<std::vector<Work>*>(captured);
+    delete static_cast<Captured*>(captured);
 }
 const char* wait() noexcept {
     return nullptr;
@@ -171,6 +201,7 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .advance = advance_cursor,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
+                                 .places = places,
                                  .replay = replay,
                                  .forget = forget,
                                  .wait = wait};

@@ -27,6 +27,7 @@ inline void advance_cursor(const Advance& a) noexcept {
 
 struct JudgeKernel {
     static constexpr int threads = 32;
+    static constexpr bool decides = true;
     using Shared = Nothing;
     using Local = Nothing;
     Judgement j;

@@ -19,7 +19,7 @@ struct GemmKernel {
                 for (T& sum : sums) sum = 0;
         if (step % 2 == 0)
             load(row, col, Index(step / 2) * depth, t.index, shared);
-        else
+        else if (row + t.index / 16 * each_way < g.m)  // whole warps have nothing of a low C
             multiply(t.index, shared, local);
         if (step + 1 == steps()) write(row, col, t.index, local);
     }

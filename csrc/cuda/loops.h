@@ -127,6 +127,24 @@ void sum_columns(const char* name, Index rows, Index cols, const Add& add, const
         finish);
 }
 
+// Where element e of `count` lies; the division is short where it can be. Each writes it out: its kernels spill
+// registers with this.
+struct Element {
+    Index i, j;
+    FUSEDNET_DEVICE Element(Index e, Index rows, Index cols, Index count) {
+        if (rows == 1) {
+            i = 0;
+            j = e;
+        } else if (count <= INT32_MAX) {
+            i = Index(uint32_t(e) / uint32_t(cols));
+            j = Index(uint32_t(e) % uint32_t(cols));
+        } else {
+            i = e / cols;
+            j = e % cols;
+        }
+    }
+};
+
 // All elements: add(state, i, j), finish(state) once. A thread's elements are those that it would have in Each.
 template <class State, class Add, class Finish>
 struct FoldAll {
@@ -145,7 +163,10 @@ struct FoldAll {
         if (step == 0) {
             const Index count = rows * cols, stride = t.blocks * threads;
             State state = State::none();
-            for (Index e = t.block * threads + t.index; e < count; e += stride) add(state, e / cols, e % cols);
+            for (Index e = t.block * threads + t.index; e < count; e += stride) {
+                const Element at(e, rows, cols, count);
+                add(state, at.i, at.j);
+            }
             shared.state[t.index] = state;
             return;
         }

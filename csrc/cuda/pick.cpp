@@ -10,6 +10,7 @@ namespace fusednet {
 namespace cuda_emulated {
 extern const Table<float> table;
 extern const Table<double> table64;
+extern const Table<float> recorded_table;
 extern const Device device;
 }  // namespace cuda_emulated
 #endif
@@ -38,7 +39,8 @@ DeviceTables device_tables(const char* name, const char** why) noexcept {
     if (strcmp(name, "cuda_emulated") == 0) {
         static const Table<float> float32 = on_device(cuda_emulated::table, cuda_emulated::device);
         static const Table<double> float64 = on_device(cuda_emulated::table64, cuda_emulated::device);
-        return {&float32, &float64};
+        static const Table<float> recorded = on_device(cuda_emulated::recorded_table, cuda_emulated::device);
+        return {&float32, &float64, &recorded};
     }
 #endif
     *why = "there is no such device";
@@ -47,7 +49,8 @@ DeviceTables device_tables(const char* name, const char** why) noexcept {
     if (!device) return {};
     static const Table<float> float32 = on_device(*cuda::float32_table(), *device);
     static const Table<double> float64 = on_device(*cuda::float64_table(), *device);
-    return {&float32, &float64};
+    static const Table<float> recorded = on_device(*cuda::recorded_table(), *device);
+    return {&float32, &float64, &recorded};
 }
 
 }  // namespace fusednet

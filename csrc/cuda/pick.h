@@ -8,6 +8,7 @@ namespace fusednet {
 struct DeviceTables {
     const Table<float>* float32;  // null: there is no such device
     const Table<double>* float64;
+    const Table<float>* recorded;  // stands in for the first while a small step is captured; null: it does that itself
 };
 
 // The names that there may be; a null ends them.

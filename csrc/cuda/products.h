@@ -36,7 +36,9 @@ template <bool (*by_library)(const LibraryProduct&) noexcept>
 void product(const Gemm<T>& g) noexcept {
     LibraryProduct p;
     const bool large = g.m > 0 && g.n > 0 && g.m * g.n * g.k >= least_library_work;
-    if (!large || !library_found() || !as_library_product(g, p) || !by_library(p)) return gemm(g);
+    const bool asked = large && library_found() && as_library_product(g, p);
+    if (asked && recording()) return refuse_recording();
+    if (!asked || !by_library(p)) return gemm(g);
     if (g.epilogue)
         g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
 }

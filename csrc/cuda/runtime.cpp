@@ -61,6 +61,13 @@ struct Held {
     Block* newest = nullptr;
 };
 
+// A step that is kept: as a graph, or as a program.
+struct Captured {
+    cudaGraphExec_t graph = nullptr;
+    Program program = {};
+    bool refused = false;
+};
+
 struct Queue {
     cudaStream_t stream = nullptr;
     const int32_t* guard = nullptr;
@@ -68,6 +75,7 @@ struct Queue {
     Staging staging;
     const char* last_kernel = "none";
     bool failed = false, capturing = false;
+    Captured* recording = nullptr;
     char failure[text_size] = {}, told[text_size] = {};
 
     void fail(const char* what, const char* why) noexcept {
@@ -239,36 +247,74 @@ void set_guard(const int32_t* status) noexcept {
     if (queue) queue->guard = status;
 }
 
+void forget(void* captured) noexcept {
+    auto* const old = static_cast<Captured*>(captured);
+    if (!old) return;
+    const Current current;
+    if (old->graph && cudaGraphExecDestroy(old->graph) != cudaSuccess) (void)cudaGetLastError();
+    if (old->program.arrivals) release(old->program.arrivals);
+    delete old;
+}
+
+// In front of the records, in one piece, lies the count of those that have arrived.
+Captured* begin_recording(double operations) noexcept {
+    auto* const step = new (std::nothrow) Captured;
+    if (!step) return nullptr;
+    auto* const memory = static_cast<char*>(allocate(alignof(Record) * 16 + most_program_kernels * sizeof(Record)));
+    if (!memory) {
+        delete step;
+        return nullptr;
+    }
+    step->program = {.records = reinterpret_cast<Record*>(memory + alignof(Record) * 16),
+                     .kernels = 0,
+                     .blocks = program_blocks(operations),
+                     .guard = queue->guard,
+                     .arrivals = reinterpret_cast<unsigned*>(memory)};
+    return step;
+}
+
 // Relaxed: a workspace may grow meanwhile.
-void begin_capture() noexcept {
+void begin_capture(double operations) noexcept {
     if (failed()) return;
+    if (operations > 0) queue->recording = begin_recording(operations);
+    if (queue->recording) return;
     queue->capturing = queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
 }
 
 // What only a capture cannot do is no failure: the caller enqueues the step as it did before.
 void* end_capture() noexcept {
-    if (!queue || !queue->capturing) return nullptr;
+    if (!queue) return nullptr;
+    if (Captured* const recorded = std::exchange(queue->recording, nullptr)) {
+        if (!recorded->refused && !queue->failed) return recorded;
+        forget(recorded);
+        return nullptr;
+    }
+    if (!queue->capturing) return nullptr;
     queue->capturing = false;
     cudaGraph_t graph = nullptr;
-    cudaGraphExec_t captured = nullptr;
+    auto* const captured = new (std::nothrow) Captured;
     cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
-    if (error == cudaSuccess && !queue->failed) error = cudaGraphInstantiate(&captured, graph, 0);
+    if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphInstantiate(&captured->graph, graph, 0);
     if (graph) (void)cudaGraphDestroy(graph);
-    if (error == cudaSuccess && captured) return captured;
+    if (error == cudaSuccess && captured && captured->graph) return captured;
     (void)cudaGetLastError();
     if (!is_late(error)) queue->failed = false;
+    delete captured;
     return nullptr;
 }
 
-void replay(void* captured) noexcept {
-    if (failed()) return;
-    queue->last_kernel = "of a captured step";
-    queue->check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(captured), queue->stream), "a captured step");
+int places(const void* captured) noexcept {
+    return static_cast<const Captured*>(captured)->program.blocks;
 }
 
-void forget(void* captured) noexcept {
-    if (captured && cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(captured)) != cudaSuccess)
-        (void)cudaGetLastError();
+void replay(void* captured, int64_t times) noexcept {
+    const Captured& step = *static_cast<Captured*>(captured);
+    if (failed()) return;
+    if (!step.graph) return launch_program(step.program, times);
+    for (int64_t i = 0; i < times && !queue->failed; ++i) {
+        queue->last_kernel = "of a captured step";
+        queue->check(cudaGraphLaunch(step.graph, queue->stream), "a captured step");
+    }
 }
 
 const char* wait() noexcept {
@@ -292,6 +338,21 @@ const int32_t* guard() noexcept {
 
 bool failed() noexcept {
     return !queue || queue->failed;
+}
+
+bool recording() noexcept {
+    return queue && queue->recording;
+}
+
+void refuse_recording() noexcept {
+    queue->recording->refused = true;
+}
+
+// The guard is looked at once for all: it has to be the same.
+Record* next_record() noexcept {
+    Captured& step = *queue->recording;
+    if (step.program.kernels == most_program_kernels || step.program.guard != queue->guard) step.refused = true;
+    return step.refused ? nullptr : step.program.records + step.program.kernels++;
 }
 
 // Memory that was handed out stays until the queue is closed: kernels in flight and captured ones come back to it.
@@ -356,6 +417,7 @@ constinit const Device device = {.name = "cuda",
                                  .advance = advance_step,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
+                                 .places = places,
                                  .replay = replay,
                                  .forget = forget,
                                  .wait = wait};

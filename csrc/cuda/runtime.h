@@ -9,6 +9,8 @@ struct CUstream_st;
 
 namespace fusednet::cuda {
 
+struct Record;
+
 // Memory until the next use of the same space: a kernel's own, partial results of sums, rewritten operands of a
 // product, the library's.
 enum class Space { own, parts, operands, library, count };
@@ -18,6 +20,11 @@ CUstream_st* stream() noexcept;
 const int32_t* guard() noexcept;
 // Whether something has failed since the last `wait`; what follows is not begun.
 bool failed() noexcept;
+// Kernels are not launched but recorded, in order, in the device's memory (program.h). What cannot be recorded refuses:
+// nothing comes of the recording then. Null: it has been refused.
+bool recording() noexcept;
+Record* next_record() noexcept;
+void refuse_recording() noexcept;
 // Null where there is no room, which is a failure. What was handed out stays.
 void* workspace_bytes(Space space, size_t bytes) noexcept;
 template <class A>

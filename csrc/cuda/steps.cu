@@ -1,12 +1,15 @@
 // The beginnings and ends of steps: what the device looks up and decides by itself.
 #include "target.h"
 
+#include "program.h"
 #include "runtime.h"
 #include "steps.h"
 
 namespace fusednet::cuda {
 
 namespace frame {
+
+constexpr bool launched = true, recorded = true;
 
 #include "launch.h"
 
@@ -20,6 +23,72 @@ void judge_step(const Judgement& judgement) noexcept {
 
 void advance_step(const Advance& advance) noexcept {
     frame::advance_cursor(advance);
+}
+
+namespace {
+
+// All blocks have ended what is before it. `goal` is how many have to have arrived.
+__device__ void meet(unsigned* arrivals, unsigned& goal) {
+    __syncthreads();
+    if (gridDim.x == 1) return;
+    if (threadIdx.x == 0) {
+        goal += gridDim.x;
+        __threadfence();  // what the block has written, which the barrier has shown to this thread
+        atomicAdd(arrivals, 1u);
+        while (*static_cast<volatile unsigned*>(arrivals) < goal) {
+        }
+        __threadfence();
+    }
+    __syncthreads();
+}
+
+// The same for all threads wherever it is asked: what may change it comes after another meeting.
+__device__ bool refused(const Program& program) {
+    return program.guard && *static_cast<const volatile int32_t*>(program.guard) != 0;
+}
+
+// A kernel's record lies in shared memory while it runs; the next one's is fetched meanwhile, by threads that often
+// have nothing else to do.
+__global__ void __launch_bounds__(program_threads) run_program(const Program program, const int64_t times) {
+    constexpr int words = sizeof(Record) / sizeof(uint4);
+    static_assert(sizeof(Record) % sizeof(uint4) == 0 && words <= program_threads);
+    auto& memory = *reinterpret_cast<ProgramMemory*>(program_memory);
+    const int word = program_threads - 1 - int(threadIdx.x);
+    const auto fetch = [&](int kernel, int slot) {
+        if (word < words)
+            reinterpret_cast<uint4*>(&memory.records[slot])[word] =
+                reinterpret_cast<const uint4*>(&program.records[kernel])[word];
+    };
+    if (refused(program)) return;
+    unsigned goal = 0;
+    int slot = 0;
+    fetch(0, slot);
+    meet(program.arrivals, goal);
+    for (int64_t i = 0; i < times; ++i)
+        for (int kernel = 0; kernel < program.kernels; ++kernel, slot ^= 1) {
+            fetch(kernel + 1 < program.kernels ? kernel + 1 : 0, slot ^ 1);
+            const Record& record = memory.records[slot];
+            const bool decides = record.decides;
+            const int64_t first = int64_t(int(threadIdx.x) / record.threads) * gridDim.x + blockIdx.x;
+            if (first < record.blocks) record.run(slot);
+            meet(program.arrivals, goal);
+            if (decides && refused(program)) return;
+        }
+}
+
+}  // namespace
+
+void launch_program(const Program& program, int64_t times) noexcept {
+    if (failed()) return;
+    constexpr const char* name = "of steps in one launch";
+    if (cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess) {
+        Program argument = program;
+        void* arguments[] = {&argument, &times};
+        // which sees to it that all blocks are there at once
+        (void)cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
+                                          sizeof(ProgramMemory), stream());
+    }
+    note_launch(name);
 }
 
 }  // namespace fusednet::cuda

@@ -22,6 +22,10 @@ const Table<float>* float32_table() noexcept {
     return nullptr;
 }
 
+const Table<float>* recorded_table() noexcept {
+    return nullptr;
+}
+
 const Table<double>* float64_table() noexcept {
     return nullptr;
 }

@@ -336,8 +336,8 @@ void Plan<T>::fill() {
 }
 
 template <class T>
-Plan<T>::Plan(PlanSpec spec, const Table<T>& table)
-    : PlanBase(std::move(spec)), table_(at_precision(table, spec_.precision)) {
+Plan<T>::Plan(PlanSpec spec, const Table<T>& table, const Table<T>* recorded)
+    : PlanBase(std::move(spec)), table_(at_precision(table, spec_.precision)), recorded_(recorded) {
     if (table_.device) start_device();
     const Entered entered(table_.device, queue_.get());
     compile();
@@ -359,7 +359,7 @@ std::unique_ptr<PlanBase> make_plan(PlanSpec spec) {
         const DeviceTables tables = device_tables(spec.device.c_str(), &why);
         if (!tables.float32) throw std::runtime_error("[Plan] device '" + spec.device + "': " + why);
         if (spec.float64) return std::make_unique<Plan<double>>(std::move(spec), *tables.float64);
-        return std::make_unique<Plan<float>>(std::move(spec), *tables.float32);
+        return std::make_unique<Plan<float>>(std::move(spec), *tables.float32, tables.recorded);
     }
     if (spec.float64) return std::make_unique<Plan<double>>(std::move(spec), float64_table());
     return std::make_unique<Plan<float>>(std::move(spec), *picked_table());

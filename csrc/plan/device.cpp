@@ -12,6 +12,8 @@ namespace fusednet {
 namespace {
 
 constexpr Index staged_bytes = Index(32) << 20;  // of rows sent at once
+constexpr Index narrow = 256;                    // the widest layer of a network whose steps one launch may run
+constexpr double small_work = 6.4e7;             // and the most operations of such a step
 constexpr Index source_bytes[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
 
 }  // namespace
@@ -199,6 +201,20 @@ bool Plan<T>::capturable() const noexcept {
     return spec_.optimizer.accumulate == 1 && spec_.optimizer.overwrite == 0 && !draws_regions_;
 }
 
+// Its operations, about, if the step is so small that launches would be most of it; else 0. float64 is not in a hurry.
+template <class T>
+double Plan<T>::small_step(Index rows) const noexcept {
+    if (!spec_.programs || spec_.float64 || spec_.features > narrow) return 0.0;
+    double work = 0;
+    for (const Stages* stages : {&forward_, &loss_, &backward_})
+        for (const Stage<T>& stage : *stages)
+            for (const auto& step : stage.steps) {
+                if (step->cols > narrow) return 0.0;
+                work += step->work(rows);
+            }
+    return work <= small_work ? work : 0.0;
+}
+
 // The step as the device keeps it, or null.
 template <class T>
 void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captured) {
@@ -217,10 +233,18 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     table_.device->forget(captured.graph);
     captured = wanted;
     const int64_t step_before = step, passes_before = passes, pending_before = pending;
-    table_.device->begin_capture();
-    enqueue_step(batch);
-    captured.graph = table_.device->end_capture();
-    step = step_before, passes = passes_before, pending = pending_before;
+    const auto captured_as = [&](double small) {
+        const Table<T> launched = table_;
+        if (small > 0 && recorded_) table_ = *recorded_;
+        table_.device->begin_capture(small);
+        enqueue_step(batch);
+        table_ = launched;
+        step = step_before, passes = passes_before, pending = pending_before;
+        return table_.device->end_capture();
+    };
+    const double small = small_step(batch.rows);
+    if (small > 0) captured.graph = captured_as(small);
+    if (!captured.graph) captured.graph = captured_as(0);
     return captured.graph;
 }
 
@@ -320,7 +344,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         clear_totals();
         device.guard(reinterpret_cast<const int32_t*>(&verdict_->status));
         Batch batch;
-        for (Index i = 0; i < steps; ++i) {
+        for (Index i = 0, taken = 1; i < steps; i += taken) {
             batch = batch_at(staged.x, staged.y, order_, 0, std::min(size, count - i * size));
             batch.training = batch.gradients = true;
             batch.order_source = held && order ? order_source_ : nullptr;
@@ -331,9 +355,11 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
             void* const same = batch.rows == size && size <= warm_rows_ && capturable()
                                    ? capture(staged, batch, captured_[held ? 0 : side])
                                    : nullptr;
+            taken = same ? count / size - i : 1;
             if (same) {
-                device.replay(same);
-                count_steps(1);
+                device.replay(same, taken);
+                count_steps(taken);
+                programmed += device.places(same) > 0 ? taken : 0;
             } else {
                 enqueue_step(batch);
                 warm_rows_ = std::max(warm_rows_, batch.rows);

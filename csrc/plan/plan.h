@@ -111,9 +111,10 @@ public:
     const PlanSpec& spec() const noexcept { return spec_; }
     double current_learning_rate() const noexcept;
 
-    int64_t step = 0;     // updates done
-    int64_t passes = 0;   // batches trained on: what random layers draw by
-    int64_t pending = 0;  // batches whose gradients wait in the accumulators
+    int64_t step = 0;        // updates done
+    int64_t passes = 0;      // batches trained on: what random layers draw by
+    int64_t pending = 0;     // batches whose gradients wait in the accumulators
+    int64_t programmed = 0;  // steps so far that were handed to launches of many
     double learning_rate = 0.0;
 
 protected:
@@ -148,7 +149,7 @@ struct Stage {
 template <class T>
 class Plan final : public PlanBase {
 public:
-    Plan(PlanSpec spec, const Table<T>& table);
+    Plan(PlanSpec spec, const Table<T>& table, const Table<T>* recorded = nullptr);
     ~Plan() override;
 
     std::vector<TensorInfo> tensors() const override;
@@ -268,6 +269,7 @@ private:
     Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side = 0);
     void enqueue_step(const Batch& batch);
     bool capturable() const noexcept;
+    double small_step(Index rows) const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
     bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
     void let_go() noexcept;
@@ -327,7 +329,8 @@ private:
     View<T> find(const std::string& name, bool gradient, const Tensor<T>** tensor) const;
     Batch batch_at(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows) const noexcept;
 
-    const Table<T> table_;  // whose gemm is the product of the plan's precision
+    Table<T> table_;            // whose gemm is the product of the plan's precision
+    const Table<T>* recorded_;  // takes its place while a small step is captured, or null
     Queue queue_;
     Arena arena_;
 

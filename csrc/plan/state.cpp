@@ -112,6 +112,9 @@ std::string Plan<T>::describe() const {
         print("%-10s %5d %6zu  %-9s %6s  clip, optimizer and moving averages\n", "update", ++number, chunks_.size(),
               "chunks", "");
     list("predict", head_);
+    if (table_.device && spec_.has_optimizer)
+        text += small_step(spec_.batch) > 0 && capturable() ? "steps: many in one launch\n"
+                                                            : "steps: a launch for each kernel\n";
     const auto mib = [](size_t bytes) { return double(bytes) / (1024.0 * 1024.0); };
     print("arena: %.2f MiB = parameters %.2f + gradients %.2f + slots %.2f + activations %.2f + scratch %.2f\n",
           mib(arena_.bytes()), mib(arena_.bytes(Use::parameters)), mib(arena_.bytes(Use::gradients)),

@@ -56,6 +56,14 @@ def default_device() -> str:
     return os.environ.get("FUSEDNET_DEVICE") or "cpu"
 
 
+def programs() -> bool:
+    """Whether a device may run many steps of a narrow network in one launch: not where FUSEDNET_PROGRAMS is 0."""
+    setting = os.environ.get("FUSEDNET_PROGRAMS") or "1"
+    if setting not in ("0", "1"):
+        raise ValueError(f"FUSEDNET_PROGRAMS expects 0 or 1, got {setting!r}")
+    return setting == "1"
+
+
 def check_device(owner: str, device: str) -> None:
     """Raise where there is no such device in this build or on this machine."""
     if device not in _native.device_names():

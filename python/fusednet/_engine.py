@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import _native, _seeds
-from fusednet._config import check_device, default_device, get_float32_matmul_precision
+from fusednet._config import check_device, default_device, get_float32_matmul_precision, programs
 from fusednet._layer import Layer, Shape, WeightSpec, natives
 from fusednet.layers import InputLayer
 from fusednet.losses import Loss
@@ -124,6 +124,7 @@ class Engine:
             "loss": None if self.loss is None else self.loss.native(),
             "metrics": [metric.native() for metric in self.metrics],
             "optimizer": None if self.optimizer is None else self.optimizer.native(),
+            "programs": programs(),
             "gradients": gradients,
             "input_gradient": input_gradient,
         }
