@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "judge.h"
 
@@ -48,6 +49,12 @@ struct Device {
     void (*forget)(void* captured) noexcept;
     // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
     const char* (*wait)() noexcept;
+    // Of memory that others have allocated. Null, or why kernels cannot read it: "it lies on CUDA device 1".
+    const char* (*holds)(const void* memory) noexcept;
+    // Waits for another library's work, in the stream of that number as __cuda_array_interface__ has it. Null, or why
+    // not.
+    const char* (*settle)(uintptr_t stream) noexcept;
+    int32_t dlpack;  // DLPack's number for its kind of memory
 };
 
 }  // namespace fusednet

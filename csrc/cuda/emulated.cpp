@@ -152,6 +152,13 @@ void forget(void* captured) noexcept {
 const char* wait() noexcept {
     return nullptr;
 }
+// All of the host's memory is the device's; what is no memory at all is found where that is easy.
+const char* holds(const void* memory) noexcept {
+    return reinterpret_cast<uintptr_t>(memory) < 4096 ? "it is no memory of the device" : nullptr;
+}
+const char* settle(uintptr_t stream) noexcept {
+    return stream > 2 ? "there is no such stream" : nullptr;
+}
 
 }  // namespace
 
@@ -173,6 +180,9 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .end_capture = end_capture,
                                  .replay = replay,
                                  .forget = forget,
-                                 .wait = wait};
+                                 .wait = wait,
+                                 .holds = holds,
+                                 .settle = settle,
+                                 .dlpack = 1};
 
 }  // namespace fusednet::cuda_emulated

@@ -280,6 +280,31 @@ const char* wait() noexcept {
     return queue->told;
 }
 
+// About others' memory and streams, which is nobody's failure: the caller refuses them.
+const char* text_of(cudaError_t error) noexcept {
+    (void)cudaGetLastError();
+    return cudaGetErrorString(error);
+}
+
+const char* holds(const void* memory) noexcept {
+    const Current current;
+    cudaPointerAttributes found{};
+    const cudaError_t error = cudaPointerGetAttributes(&found, memory);
+    if (error != cudaSuccess) return text_of(error);
+    if (found.type == cudaMemoryTypeManaged) return nullptr;
+    if (found.type != cudaMemoryTypeDevice) return "it is memory of the host";
+    if (found.device == device_number) return nullptr;
+    static thread_local char text[text_size];
+    print(text, sizeof text, "it lies on CUDA device %d, not on %d", found.device, device_number);
+    return text;
+}
+
+const char* settle(uintptr_t stream) noexcept {
+    const Current current;
+    const cudaError_t error = cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream));
+    return error == cudaSuccess ? nullptr : text_of(error);
+}
+
 }  // namespace
 
 CUstream_st* stream() noexcept {
@@ -358,6 +383,9 @@ constinit const Device device = {.name = "cuda",
                                  .end_capture = end_capture,
                                  .replay = replay,
                                  .forget = forget,
-                                 .wait = wait};
+                                 .wait = wait,
+                                 .holds = holds,
+                                 .settle = settle,
+                                 .dlpack = 2};
 
 }  // namespace fusednet::cuda

@@ -20,9 +20,9 @@ enum class Use { parameters, gradients, slots, activations, scratch, count };
 
 class DeviceMemoryError : public std::bad_alloc {
 public:
-    DeviceMemoryError(const char* device, size_t asked, size_t free, size_t total)
-        : text_("[Plan] expects " + megabytes(asked) + " MB of memory of device '" + device + "', got " +
-                megabytes(free) + " MB free of " + megabytes(total)) {}
+    DeviceMemoryError(const char* device, size_t asked, size_t free, size_t total, const char* owner = "Plan")
+        : text_(std::string("[") + owner + "] expects " + megabytes(asked) + " MB of memory of device '" + device +
+                "', got " + megabytes(free) + " MB free of " + megabytes(total)) {}
     const char* what() const noexcept override { return text_.c_str(); }
 
 private:

@@ -270,6 +270,7 @@ private:
     bool capturable() const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
     bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
+    void keep_there(const Rows& x, const Targets& y, Index rows);
     void let_go() noexcept;
     Index rows_ahead(Index size) const noexcept { return std::max<Index>(1, most_rows_ahead / size) * size; }
     void prepare_scalars();
