@@ -14,7 +14,7 @@ import pytest
 
 import fusednet
 from devices import DEVICES, NETS, data, train
-from fusednet.benchmarks import nets, steps
+from fusednet.benchmarks import kernels_device, nets, steps
 from fusednet.benchmarks.compare import Bench
 from fusednet.benchmarks.team import Team
 from fusednet.layers import (
@@ -201,12 +201,22 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     """Without a device it is said why there are none."""
     net = nets.Net((6, 8, 7, 3), 5)
     monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
+    monkeypatch.setattr(kernels_device, "NORM", (40, 12))
+    monkeypatch.setattr(kernels_device, "ADAM", 1000)
+    monkeypatch.setattr(kernels_device, "COPIED", 4096)
     said = []
     with Team([]) as workers:
         bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append)
         steps.device(bench)
-    expected = [replace(net, device=name).name for name in DEVICES for net in nets.ON_DEVICE]
+    expected = []
+    for name in DEVICES:
+        expected += [replace(net, device=name).name for net in nets.ON_DEVICE]
+        expected += [f"copy, 4096 elements, {name}", kernels_device.norm_name(name), kernels_device.adam_name(name)]
+        assert bench.roof[f"copy on {name}"] > 0
     assert [row["row"] for row in bench.rows] == expected
     assert all(row["seconds"]["median"] > 0 for row in bench.rows)
+    for row in bench.rows:
+        if "parameters" in row["row"] or "BatchNorm +" in row["row"]:
+            assert [entry["side"] for entry in row["rivals"]] == [kernels_device.COPY]
     if not DEVICES:
         assert any("left out: all rows: " in line for line in said)
