@@ -47,8 +47,9 @@ struct Device {
     void* (*end_capture)() noexcept;
     void (*replay)(void* captured) noexcept;
     void (*forget)(void* captured) noexcept;
-    // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
-    const char* (*wait)() noexcept;
+    // Null, or what failed first since the last call: "kernel 'gemm': out of resources". *no_room, if not null, is set
+    // to the bytes that were asked for where it was for want of memory.
+    const char* (*wait)(size_t* no_room) noexcept;
     // Of memory that others have allocated. Null, or why kernels cannot read it: "it lies on CUDA device 1".
     const char* (*holds)(const void* memory) noexcept;
     // Waits for another library's work, in the stream of that number as __cuda_array_interface__ has it. Null, or why

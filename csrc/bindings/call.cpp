@@ -41,7 +41,7 @@ DeviceCall::DeviceCall(const char* op, const Device& device)
 }
 
 DeviceCall::~DeviceCall() {
-    device_.wait();  // takes a failure with it that was not asked for
+    device_.wait(nullptr);  // takes a failure with it that was not asked for
     for (void* const memory : rooms_) device_.release(memory);
     current_call = before_;
     entered_.reset();
@@ -56,21 +56,19 @@ DeviceCall* DeviceCall::current() noexcept {
 void* DeviceCall::room(size_t bytes) {
     rooms_.reserve(rooms_.size() + 1);
     void* const memory = device_.allocate(bytes ? bytes : 1);
-    if (!memory) {
-        size_t free = 0, total = 0;
-        device_.memory(&free, &total);
-        throw DeviceMemoryError(device_.name, bytes, free, total, op_);
-    }
+    if (!memory) throw DeviceMemoryError(device_, bytes, op_);
     rooms_.push_back(memory);
     return memory;
 }
 
 void DeviceCall::finish() {
     const char* failure = nullptr;
+    size_t no_room = 0;
     {
         const py::gil_scoped_release release;
-        failure = device_.wait();
+        failure = device_.wait(&no_room);
     }
+    if (failure && no_room > 0) throw DeviceMemoryError(device_, no_room, op_);
     if (failure) throw std::runtime_error(std::string("[") + op_ + "] device '" + device_.name + "': " + failure);
 }
 

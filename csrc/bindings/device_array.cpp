@@ -119,11 +119,7 @@ DeviceArray empty_device_array(const std::string& where, const Device& device, c
     Index bytes = dtype.itemsize();
     for (const Index size : shape) bytes = Arena::checked(bytes, size);
     void* const memory = device.allocate(size_t(bytes));
-    if (!memory) {
-        size_t free = 0, total = 0;
-        device.memory(&free, &total);
-        throw DeviceMemoryError(device.name, size_t(bytes), free, total, where.c_str());
-    }
+    if (!memory) throw DeviceMemoryError(device, size_t(bytes), where.c_str());
     struct Block {
         const Device& device;
         void* memory;

@@ -28,17 +28,22 @@ private:
 
 using Work = std::function<void()>;
 
+// What it says that it has, and what a workspace may have of it.
+constexpr size_t all_memory = size_t(64) << 20;
+
 // What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
     std::vector<Work>* captured = nullptr;  // what is enqueued goes there
     Workspace workspace;
+    size_t no_room = 0;  // bytes that there was no room for: nothing more is begun
 };
 thread_local Queue* queue = nullptr;
 
 // Now, or when what is captured is replayed; guarded as it is now.
 template <class W>
 void enqueue(const W& work) {
+    if (queue && queue->no_room > 0) return;
     const int32_t* const guard = queue ? queue->guard : nullptr;
     const auto guarded = [=] {
         if (!guard || *guard == 0) work();
@@ -54,6 +59,8 @@ template <class A>
 A* workspace(Space space, Index count) {
     static thread_local Workspace without_queue;
     const size_t bytes = size_t(count) * sizeof(A);
+    if (queue && bytes > all_memory && queue->no_room == 0) queue->no_room = bytes;
+    if (queue && queue->no_room > 0) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
     enqueue([=] { __builtin_memset(memory, 0xff, bytes); });
     return static_cast<A*>(memory);
@@ -124,7 +131,7 @@ void release(void* memory) noexcept {
     std::free(memory);
 }
 void memory(size_t* free, size_t* total) noexcept {
-    *free = *total = size_t(64) << 20;
+    *free = *total = all_memory;
 }
 void clear(void* to, size_t bytes) noexcept {
     if (queue->captured) std::abort();  // a graph would do it again
@@ -149,8 +156,10 @@ void replay(void* captured) noexcept {
 void forget(void* captured) noexcept {
     delete static_cast<std::vector<Work>*>(captured);
 }
-const char* wait() noexcept {
-    return nullptr;
+const char* wait(size_t* no_room) noexcept {
+    const size_t bytes = std::exchange(queue->no_room, 0);
+    if (no_room) *no_room = bytes;
+    return bytes ? "a workspace: out of memory" : nullptr;
 }
 // All of the host's memory is the device's; what is no memory at all is found where that is easy.
 const char* holds(const void* memory) noexcept {

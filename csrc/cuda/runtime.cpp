@@ -68,6 +68,7 @@ struct Queue {
     Staging staging;
     const char* last_kernel = "none";
     bool failed = false, capturing = false;
+    size_t no_room = 0;  // bytes that it failed for
     char failure[text_size] = {}, told[text_size] = {};
 
     void fail(const char* what, const char* why) noexcept {
@@ -256,7 +257,7 @@ void* end_capture() noexcept {
     if (graph) (void)cudaGraphDestroy(graph);
     if (error == cudaSuccess && captured) return captured;
     (void)cudaGetLastError();
-    if (!is_late(error)) queue->failed = false;
+    if (!is_late(error)) queue->failed = false, queue->no_room = 0;
     return nullptr;
 }
 
@@ -271,11 +272,13 @@ void forget(void* captured) noexcept {
         (void)cudaGetLastError();
 }
 
-const char* wait() noexcept {
+const char* wait(size_t* no_room) noexcept {
     if (!queue) return "no queue was entered";
     queue->finish();
     if (!queue->failed) return nullptr;
     queue->failed = false;
+    const size_t bytes = std::exchange(queue->no_room, 0);
+    if (no_room) *no_room = bytes;
     std::memcpy(queue->told, queue->failure, sizeof queue->told);
     return queue->told;
 }
@@ -341,12 +344,8 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
         return nullptr;
     }
     (void)cudaGetLastError();
-    size_t free = 0, total = 0;
-    memory(&free, &total);
-    char why[text_size];
-    print(why, sizeof why, "out of memory: asked for %zu MiB, %zu of %zu MiB are free", rounded / mebibyte,
-          free / mebibyte, total / mebibyte);
-    q.fail("a workspace", why);
+    q.no_room = rounded;
+    q.fail("a workspace", "out of memory");
     return nullptr;
 }
 

@@ -30,11 +30,7 @@ const void* Staging::pack(int side, int slot, const void* data, Index stride, In
         device_.release(to.memory);
         to.bytes = 0;
         to.memory = device_.allocate(needed);
-        if (!to.memory) {
-            size_t free = 0, total = 0;
-            device_.memory(&free, &total);
-            throw DeviceMemoryError(device_.name, needed, free, total);
-        }
+        if (!to.memory) throw DeviceMemoryError(device_, needed);
         to.bytes = needed;
     }
     to.packed.resize(needed);
@@ -57,7 +53,7 @@ template <class T>
 Plan<T>::~Plan() {
     if (!table_.device) return;
     const Entered entered(table_.device, queue_.get());
-    table_.device->wait();
+    table_.device->wait(nullptr);
     let_go();
     for (const Captured& captured : captured_) table_.device->forget(captured.graph);
     staging_.reset();
@@ -73,8 +69,10 @@ void Plan<T>::start_device() {
 template <class T>
 void Plan<T>::check_device() const {
     if (!table_.device) return;
-    if (const char* failure = table_.device->wait())
-        throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + failure);
+    size_t no_room = 0;
+    const char* const failure = table_.device->wait(&no_room);
+    if (failure && no_room > 0) throw DeviceMemoryError(*table_.device, no_room);
+    if (failure) throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + failure);
 }
 
 // Packed rows of a matrix of the plan to rows of the host, `row_bytes` apart.
@@ -143,6 +141,7 @@ void Plan<T>::enqueue_step(const Batch& batch) {
     j.statistics = int32_t(learning_norms_.size());
     j.totals = totals_;
     table_.device->judge(j);
+    loss_step_->measure(batch, 0);
     if (ends_accumulation()) {
         update(batch, never);
         forget_gradients();
@@ -282,7 +281,7 @@ void Plan<T>::keep_there(const Rows& x, const Targets& y, Index rows) {
         size_t(x_bytes > 0) + size_t(y_bytes > 0) + size_t(y.labels != nullptr) + size_t(y.weights != nullptr);
     if (held_.memory.size() < wanted) {  // no room after all
         let_go();
-        if (x.there) throw DeviceMemoryError(table_.device->name, size_t(rows * row_bytes), free, total);
+        if (x.there) throw DeviceMemoryError(*table_.device, size_t(rows * row_bytes));
         return;
     }
     held_.x = x;

@@ -349,6 +349,7 @@ private:
     std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training
     std::vector<ActivityPenalty<T>*> activity_;
     std::vector<MetricUse> metrics_;
+    const LossStep<T>* loss_step_ = nullptr;
     Stages forward_, loss_, backward_, head_;
 
     Value<T> input_, last_, output_;  // last_: before a head that the loss contains
