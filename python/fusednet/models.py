@@ -122,7 +122,7 @@ class Sequential(Network):
 
         Args:
             x: (n, *input shape) of uint8, float32 or float64, read in place, by a device once a call; other real types
-                are converted where every value is exact.
+                are converted where every value is exact. An array on the model's device is read where it lies.
             y: integer labels (n,), or targets (n, outputs).
             batch_size: rows a step, 32 if not given; the last batch of an epoch may be smaller.
             epochs: number of the last epoch; training begins after `initial_epoch`.
