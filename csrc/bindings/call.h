@@ -134,12 +134,12 @@ struct Given<const std::vector<py::array>&> {
 template <>
 struct Given<const py::object&> {
     using From = const py::object&;
-    static py::object to(From from) { return py::isinstance<DeviceArray>(from) ? description(from) : from; }
+    static py::object to(From from) { return is_device_array(from) ? description(from) : from; }
     template <class Look>
     static void look(From from, const Look& look) {
         if (py::isinstance<py::array>(from))
             look(py::reinterpret_borrow<py::array>(from), nullptr);
-        else if (!from.is_none() && py::isinstance<DeviceArray>(from))
+        else if (is_device_array(from))
             look(py::array(), from.cast<const DeviceArray&>().device);
     }
 };

@@ -95,6 +95,8 @@ DeviceArray transposed(const DeviceArray& a) {
 
 }  // namespace
 
+PyTypeObject* device_array_type = nullptr;
+
 Index DeviceArray::size() const {
     Index n = 1;
     for (const Index one : shape) n *= one;
@@ -157,18 +159,19 @@ py::array description(const py::handle& array) {
 
 const DeviceArray* on_device(const py::array& array) {
     const py::handle base = array.base();
-    return base && py::isinstance<DeviceArray>(base) ? &base.cast<const DeviceArray&>() : nullptr;
+    return base && is_device_array(base) ? &base.cast<const DeviceArray&>() : nullptr;
 }
 
 void register_device_array(py::module_& m) {
     using py::arg;
-    py::class_<DeviceArray>(m, "DeviceArray", py::is_final(),
-                            R"(An array in a device's memory: a container, without arithmetic.
+    py::class_<DeviceArray> type(m, "DeviceArray", py::is_final(),
+                                 R"(An array in a device's memory: a container, without arithmetic.
 
 `fusednet.device_array` makes one, `fusednet.ops` compute with them, models train on them, and `numpy()` copies one
 back. CuPy, PyTorch and JAX share the memory through DLPack or `__cuda_array_interface__`.
-)")
-        .def_property_readonly("shape", [](const DeviceArray& a) { return py::tuple(py::cast(a.shape)); })
+)");
+    device_array_type = reinterpret_cast<PyTypeObject*>(type.ptr());
+    type.def_property_readonly("shape", [](const DeviceArray& a) { return py::tuple(py::cast(a.shape)); })
         .def_property_readonly("strides", [](const DeviceArray& a) { return py::tuple(py::cast(a.strides)); })
         .def_property_readonly("dtype", [](const DeviceArray& a) { return a.dtype; })
         .def_property_readonly("device", [](const DeviceArray& a) { return a.device->name; })

@@ -31,6 +31,11 @@ struct DeviceArray {
     bool contiguous_from(size_t axis) const;  // are the elements of one index of the axes before it side by side?
 };
 
+extern PyTypeObject* device_array_type;  // final
+inline bool is_device_array(const py::handle& object) {
+    return Py_TYPE(object.ptr()) == device_array_type;
+}
+
 std::vector<Index> packed_strides(const std::vector<Index>& shape, Index itemsize);
 
 // Memory of its own, with nothing written yet.
@@ -76,7 +81,7 @@ struct type_caster<fusednet::bindings::Operand> {
             static_cast<array&>(value) = reinterpret_borrow<array>(from);
             return true;
         }
-        if (!isinstance<DeviceArray>(from)) return false;
+        if (!is_device_array(from)) return false;
         static_cast<array&>(value) = description(from);
         value.device = from.cast<const DeviceArray&>().device;
         return true;

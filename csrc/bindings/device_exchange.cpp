@@ -182,7 +182,7 @@ py::capsule exported(const py::object& array, const char* name) {
 }  // namespace
 
 py::object as_device_array(const std::string& where, const py::object& value) {
-    if (py::isinstance<DeviceArray>(value)) return value;
+    if (is_device_array(value)) return value;
     if (py::isinstance<py::array>(value)) return py::none();
     if (py::hasattr(value, "__dlpack_device__") && py::hasattr(value, "__dlpack__")) {
         const auto kind = py::cast<std::pair<int, int>>(value.attr("__dlpack_device__")()).first;

@@ -11,6 +11,9 @@ from fusednet._native import DeviceArray
 __all__ = ["DeviceArray", "device_array", "found", "taken"]
 
 
+_OF_THE_HOST = frozenset({np.ndarray, list, tuple, float, int, np.float64, np.float32})  # most that is given
+
+
 def device_array(values: ArrayLike, device: str = "cuda") -> DeviceArray:
     """A copy of an array in a device's memory, C-contiguous.
 
@@ -48,7 +51,7 @@ def found(owner: str, argument: str, value: object) -> DeviceArray | None:
     Raises:
         TypeError, ValueError, RuntimeError: it says that it does, but not so that it can be read.
     """
-    if type(value) is np.ndarray:
+    if type(value) in _OF_THE_HOST:
         return None
     return _native.as_device_array(f"[{owner}] {argument}", value)
 
