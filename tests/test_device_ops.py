@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,22 @@ def test_arrays_of_other_libraries(export):
     out.flags.writeable = False
     with pytest.raises(ValueError, match="'out' expects a writable array, got a read-only one"):
         ops.gemm(export(x), export(w), out=export(out))
+
+
+def test_threads(device):
+    """Each call has a queue of its own, on whatever thread it is made."""
+    g = np.random.default_rng(0)
+    pairs = [tuple(g.normal(size=(17, 17)) for _ in range(2)) for _ in range(40)]
+    there = [tuple(fusednet.device_array(a, device) for a in pair) for pair in pairs]
+
+    def work(pair):
+        product = ops.softmax_forward(ops.gemm(*pair))
+        return product, ops.squared_norm(product), ops.column_sums(product)
+
+    with ThreadPoolExecutor(4) as pool:
+        for results, pair in zip(pool.map(work, there), pairs, strict=True):
+            for ours, theirs in zip(results, work(pair), strict=True):
+                np.testing.assert_allclose(ours.numpy() if isinstance(ours, DeviceArray) else ours, theirs, rtol=1e-12)
 
 
 def test_mixing_is_refused(device):

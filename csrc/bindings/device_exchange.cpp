@@ -28,7 +28,11 @@ const Device& device_of(const std::string& where, const DeviceArray& array) {
 const Device& settled(const std::string& where, const DeviceArray& array, Index stream) {
     const Device& device = device_of(where, array);
     if (stream == 0) throw py::value_error(where + " expects a stream that is not 0 in __cuda_array_interface__");
-    if (const char* why = stream < 0 ? nullptr : device.settle(uintptr_t(stream)))
+    const auto settle = [&] {
+        const py::gil_scoped_release release;
+        return device.settle(uintptr_t(stream));
+    };
+    if (const char* why = stream < 0 ? nullptr : settle())
         throw std::runtime_error(where + " cannot be waited for in stream " + std::to_string(stream) + ": " + why);
     return device;
 }
