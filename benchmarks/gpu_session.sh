@@ -33,7 +33,7 @@ part build 240 "$python" -m pip install --no-build-isolation --no-deps --target 
     -C cmake.define.FUSEDNET_CUDA=ON -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$architecture"
 part info 30 "$python" -m fusednet info
 part device 150 "$python" -m pytest -q -p no:cacheprovider tests/test_device.py tests/test_device_rows.py \
-    tests/test_device_programs.py tests/test_cuda_info.py
+    tests/test_device_programs.py tests/test_device_arrays.py tests/test_device_ops.py tests/test_cuda_info.py
 export FUSEDNET_DEVICE=cuda
 part suite 150 "$python" -m pytest -q -p no:cacheprovider -m "not slow" tests/test_layers.py tests/test_layers_blocks.py \
     tests/test_layers_pooling.py tests/test_layers_statistics.py tests/test_models.py tests/test_optimizers.py \

@@ -34,11 +34,18 @@ def fractions(size: tuple[int, int], seed: int) -> Array:
     return values
 
 
+def on_host(array: Any) -> Array:
+    """An array of any side as NumPy's, copied where it lies on a device."""
+    if hasattr(array, "cpu"):  # torch's
+        array = array.detach().cpu()
+    return np.asarray(array.numpy() if hasattr(array, "numpy") else array)
+
+
 def sample(*arrays: Any) -> list[float]:
     """Some of the values of each, evenly spaced, and their mean magnitude."""
     found: list[float] = []
     for array in arrays:
-        flat = np.asarray(array).reshape(-1)
+        flat = on_host(array).reshape(-1)
         found += [float(value) for value in flat[:: max(1, flat.size // _SHOWN)]]
         found.append(float(np.abs(flat).mean(dtype=np.float64)))
     return found
@@ -64,4 +71,4 @@ def epsilon(optimizer: str) -> float:
 
 def moved(before: Iterable[Any], after: Iterable[Any]) -> list[float]:
     """How an optimizer's step changed the weights."""
-    return sample(*(np.asarray(b) - np.asarray(a) for a, b in zip(before, after, strict=True)))
+    return sample(*(on_host(b) - on_host(a) for a, b in zip(before, after, strict=True)))

@@ -16,6 +16,11 @@ _SLOPED = {row["name"] for row in _native.activation_rows() if row["slope"] != "
 _SHARED = 1 << 18  # elements from which a copy is worth more than one thread
 
 
+def put(work: dict[str, Any], values: Any) -> Any:
+    """On the device that the work names, or as it is."""
+    return fusednet.device_array(values, work["device"]) if "device" in work else values
+
+
 class Kernel:
     """Calls of one kernel on the same arrays."""
 
@@ -50,9 +55,9 @@ class BatchNorm(Kernel):
 
     def __init__(self, work: dict[str, Any]) -> None:
         shape = work["rows"], work["columns"]
-        self.x, self.dy = kernel_data.normal(shape, 0), kernel_data.normal(shape, 1)
-        self.gamma, self.beta = (1.0 + 0.1 * kernel_data.normal(shape[1], i) for i in (2, 3))
-        self.y, self.dx = np.empty_like(self.x), np.empty_like(self.x)
+        self.x, self.dy = (put(work, kernel_data.normal(shape, i)) for i in (0, 1))
+        self.gamma, self.beta = (put(work, 1.0 + 0.1 * kernel_data.normal(shape[1], i)) for i in (2, 3))
+        self.y, self.dx = (put(work, np.empty(shape, np.float32)) for _ in range(2))
 
     def results(self) -> list[float]:
         return kernel_data.sample(self.y, *self.run())
@@ -143,11 +148,11 @@ class ClippedAdam(Kernel):
     """Global norm of all gradients, then Adam with the clipped ones."""
 
     def __init__(self, work: dict[str, Any]) -> None:
-        self.w, self.g = kernel_data.tensors(work)
+        self.w, self.g = ([put(work, a) for a in arrays] for arrays in kernel_data.tensors(work))
         self.slots = [ops.optimizer_slots("adam", w) for w in self.w]
 
     def results(self) -> list[float]:
-        before = [w.copy() for w in self.w]
+        before = [np.array(kernel_data.on_host(w)) for w in self.w]
         self._step(1)
         return kernel_data.moved(before, self.w)
 
@@ -181,6 +186,20 @@ class Copy(Kernel):
         return list(self.pool.map(lambda part: np.copyto(*part), self.parts))
 
 
+class DeviceCopy(Kernel):
+    """What a device's memory allows: our kernel that reads an array and writes it to another."""
+
+    def __init__(self, work: dict[str, Any]) -> None:
+        values = np.zeros((1, work["elements"]), np.float32)
+        self.x, self.out = put(work, values), put(work, values)
+
+    def results(self) -> list[float]:
+        return []
+
+    def run(self) -> object:
+        return ops.scaled_add(None, self.x, out=self.out)
+
+
 KERNELS: dict[str, Any] = {
     "gemm": Gemm,
     "batchnorm": BatchNorm,
@@ -190,4 +209,5 @@ KERNELS: dict[str, Any] = {
     "optimizer": Optimizer,
     "clipped adam": ClippedAdam,
     "copy": Copy,
+    "device copy": DeviceCopy,
 }

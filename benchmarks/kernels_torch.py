@@ -104,6 +104,16 @@ def _optimizer(name: str, parameters: list[Any]) -> Any:
     return make(parameters)
 
 
+def put(work: dict[str, Any], values: Any) -> Any:
+    """On the device that the work names, or the host."""
+    return torch.from_numpy(values).to(work.get("device", "cpu"))
+
+
+def wait(work: dict[str, Any]) -> None:
+    if "device" in work:
+        torch.cuda.synchronize()
+
+
 class Kernel:
     """Calls of one operator on the same tensors."""
 
@@ -128,11 +138,11 @@ class Gemm(Kernel):
 
 class BatchNorm(Kernel):
     def __init__(self, work: dict[str, Any]) -> None:
-        shape = work["rows"], work["columns"]
-        self.x, self.dy = (torch.from_numpy(kernel_data.normal(shape, i)) for i in (0, 1))
-        self.gamma, self.beta = (torch.from_numpy(1.0 + 0.1 * kernel_data.normal(shape[1], i)) for i in (2, 3))
+        self.work, shape = work, (work["rows"], work["columns"])
+        self.x, self.dy = (put(work, kernel_data.normal(shape, i)) for i in (0, 1))
+        self.gamma, self.beta = (put(work, 1.0 + 0.1 * kernel_data.normal(shape[1], i)) for i in (2, 3))
         self.given = [tensor.requires_grad_() for tensor in (self.x, self.gamma, self.beta)]
-        self.moving = torch.zeros(shape[1]), torch.ones(shape[1])
+        self.moving = torch.zeros_like(self.beta), torch.ones_like(self.beta)
 
     def results(self) -> list[float]:
         y, gradients = self.run()
@@ -142,7 +152,9 @@ class BatchNorm(Kernel):
         F = _functions()
         x, gamma, beta = self.given
         y = F.elu(F.batch_norm(x, *self.moving, gamma, beta, True, 1 - nets.MOMENTUM, nets.EPSILON))
-        return y, torch.autograd.grad(y, self.given, self.dy)
+        gradients = torch.autograd.grad(y, self.given, self.dy)
+        wait(self.work)
+        return y, gradients
 
 
 class Activation(Kernel):
@@ -204,9 +216,10 @@ class Loss(Kernel):
 class Optimizer(Kernel):
     def __init__(self, work: dict[str, Any]) -> None:
         weights, gradients = kernel_data.tensors(work)
-        self.parameters = [torch.nn.Parameter(torch.from_numpy(w)) for w in weights]
+        self.work = work
+        self.parameters = [torch.nn.Parameter(put(work, w)) for w in weights]
         for parameter, g in zip(self.parameters, gradients, strict=True):
-            parameter.grad = torch.from_numpy(g)
+            parameter.grad = put(work, g)
         self.optimizer = self._make(work)
 
     def _make(self, work: dict[str, Any]) -> Any:
@@ -227,7 +240,23 @@ class ClippedAdam(Optimizer):
 
     def run(self) -> Any:
         torch.nn.utils.clip_grad_norm_(self.parameters, nets.CLIP_NORM)
-        return self.optimizer.step()
+        self.optimizer.step()
+        wait(self.work)
+
+
+class DeviceCopy(Kernel):
+    """torch's copy from one tensor to another."""
+
+    def __init__(self, work: dict[str, Any]) -> None:
+        self.work, self.x = work, torch.zeros(work["elements"], device=work["device"])
+        self.out = torch.zeros_like(self.x)
+
+    def results(self) -> list[float]:
+        return []
+
+    def run(self) -> Any:
+        self.out.copy_(self.x)
+        wait(self.work)
 
 
 KERNELS: dict[str, Any] = {
@@ -238,4 +267,5 @@ KERNELS: dict[str, Any] = {
     "loss": Loss,
     "optimizer": Optimizer,
     "clipped adam": ClippedAdam,
+    "device copy": DeviceCopy,
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fusednet import _native
-from fusednet.benchmarks import nets
+from fusednet.benchmarks import kernels_device, nets
 from fusednet.benchmarks.compare import Bench, Rival, duration, measure, summary, take_turns
 from fusednet.benchmarks.nets import Net
 from fusednet.benchmarks.team import OURS, SideError
@@ -104,7 +104,7 @@ def neighbours(bench: Bench, net: Net) -> None:
 
 
 def device(bench: Bench) -> None:
-    """Training steps on a device, against rivals that train there with CUDA graphs, or an epoch in one program."""
+    """Training steps on a device, against rivals that train there with CUDA graphs or an epoch at once; kernels."""
     bench.title("device: time of a training step on the device; rival's time / ours")
     names = [name for name in _native.device_names() if name != "cpu" and not _native.why_no_device(name)]
     if not names:
@@ -130,6 +130,7 @@ def device(bench: Bench) -> None:
                     tolerance=TOLERANCE[net.precision],
                     figures={"flops": net.flops},
                 )
+        kernels_device.kernels(bench, name)
 
 
 def inference(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusednet.benchmarks import nets
+from fusednet.benchmarks import kernels_device, nets
 from fusednet.benchmarks.kernels import ADAMS, COPY, NORMS, SIZES
 
 Row = dict[str, Any]
@@ -79,6 +79,14 @@ def _past_cache(row: Row) -> bool:
     return _activation("16 M")(row) and " forward" in row["row"]
 
 
+def _on_device(name: str, least: float) -> tuple[Target, Target]:
+    """Over torch's operators, and the share of the copy's bandwidth."""
+    return (
+        Target(name, kernels_device.TORCH, least, None, _named(name)),
+        Target(name, kernels_device.COPY, 0.85, None, _named(name)),
+    )
+
+
 TARGETS = (
     _step(nets.FIRST, "torch eager", 4.0, 5.0, 1),
     _step(nets.FIRST, "torch eager", 6.5, 8.0, 2),
@@ -106,6 +114,8 @@ TARGETS = (
     *(_adam(size, least) for size, least in zip(ADAMS, (3.0, 1.5, 1.2), strict=True)),
     *(Target(f"activations, {size}, the worst", "torch", 1.5, None, _activation(size)) for size in SIZES),
     Target("activations forward, 16 M, bandwidth over the copy's", "copy", ROOF, None, _past_cache),
+    *_on_device(kernels_device.norm_name("cuda"), 2.0),
+    *_on_device(kernels_device.adam_name("cuda"), 1.2),
     Target(
         "MNIST with BatchNorm, process start to exit",
         "torch script",

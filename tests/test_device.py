@@ -14,7 +14,7 @@ import pytest
 
 import fusednet
 from devices import DEVICES, NETS, data, train
-from fusednet.benchmarks import nets, steps
+from fusednet.benchmarks import kernels_device, nets, steps
 from fusednet.benchmarks.compare import Bench
 from fusednet.benchmarks.team import Team
 from fusednet.layers import (
@@ -165,11 +165,67 @@ def test_resume(device, tmp_path):
     whole.fit(x, y, epochs=2, verbose=0)
     whole.save(tmp_path / "model.safetensors")
     whole.fit(x, y, epochs=1, verbose=0)
-    again = fusednet.models.load_model(tmp_path / "model.safetensors")
-    again._engine.device, again._engine._stale = device, True
+    again = fusednet.models.load_model(tmp_path / "model.safetensors", device=device)
+    assert again.device == again.plan.device == device
     again.fit(x, y, epochs=1, verbose=0)
     for ours, theirs in zip(whole.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_loading_onto_a_device(device, tmp_path, monkeypatch):
+    """Named, or by the environment; a name that is unknown is not the file's fault."""
+    model, _ = train("cpu", NETS["batchnorm"])
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    x, _ = data()
+    for compiled in (True, False):
+        again = fusednet.load_model(path, compiled, device=device)
+        assert again.plan.device == device
+        np.testing.assert_allclose(again.predict(x), model.predict(x), atol=1e-6)
+    monkeypatch.setenv("FUSEDNET_DEVICE", device)
+    assert fusednet.load_model(path).device == device
+    assert fusednet.load_model(path, device="cpu").device == "cpu"
+    with pytest.raises(ValueError, match=r"\[load_model\] 'device' expects one of 'cpu', .*, got 'abacus'"):
+        fusednet.load_model(path, device="abacus")
+    monkeypatch.setenv("FUSEDNET_DEVICE", "abacus")
+    with pytest.raises(
+        ValueError, match=r"\[FUSEDNET_DEVICE\] 'device' expects one of 'cpu', .*, got 'abacus'"
+    ) as error:
+        fusednet.load_model(path)
+    assert not isinstance(error.value, fusednet.ModelFileError)
+
+
+def test_metrics_of_a_refused_step(device):
+    """Are not counted, as on the CPU."""
+    x, y = data()
+    x[32 * 4 + 20, 3] = np.inf
+    results = []
+    for where in ("cpu", device):
+        model = fusednet.Sequential(NETS["wide"](), seed=5)
+        model.compile(SGD(0.01), "sparse_categorical_crossentropy", ["accuracy"], device=where)
+        results.append(model._engine.plan(32).train(x, y.astype(np.int32), None, 0, 330, 32, np.inf))
+    for result in results:
+        assert result["status"] == "loss"
+        assert result["samples"] == result["metrics"][0][1] == 4 * 32
+    assert results[0]["metrics"] == results[1]["metrics"]
+
+
+@pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="another device may have the room")
+def test_no_room_for_partial_results():
+    """The same error where kernels lack room for what they leave half done; the model goes on."""
+    rows = 9_000_000
+    x = np.zeros((rows, 1), np.float32)
+    model = fusednet.Sequential([fusednet.layers.ReLU(input_shape=[1])])
+    model.compile("sgd", "mse", device="cuda_emulated")
+    with pytest.raises(
+        MemoryError, match=r"\[Plan\] expects 72 MB of memory of device 'cuda_emulated', got 68 MB free"
+    ):
+        model.evaluate(x, x, batch_size=rows, verbose=0)
+    assert model.evaluate(x[:10] + 1, x[:10], verbose=0) == 1.0
+    there = fusednet.device_array(x, "cuda_emulated")
+    with pytest.raises(MemoryError, match=r"\[loss\] expects 72 MB of memory of device 'cuda_emulated'"):
+        fusednet.ops.loss("mean_squared_error", there, there)
+    assert fusednet.ops.loss("mean_squared_error", there[:10], there[:10], gradient=False)[0] == 0.0
 
 
 def test_no_room(device):
@@ -201,12 +257,22 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     """Without a device it is said why there are none."""
     net = nets.Net((6, 8, 7, 3), 5)
     monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
+    monkeypatch.setattr(kernels_device, "NORM", (40, 12))
+    monkeypatch.setattr(kernels_device, "ADAM", 1000)
+    monkeypatch.setattr(kernels_device, "COPIED", 4096)
     said = []
     with Team([]) as workers:
         bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append)
         steps.device(bench)
-    expected = [replace(net, device=name).name for name in DEVICES for net in nets.ON_DEVICE]
+    expected = []
+    for name in DEVICES:
+        expected += [replace(net, device=name).name for net in nets.ON_DEVICE]
+        expected += [f"copy, 4096 elements, {name}", kernels_device.norm_name(name), kernels_device.adam_name(name)]
+        assert bench.roof[f"copy on {name}"] > 0
     assert [row["row"] for row in bench.rows] == expected
     assert all(row["seconds"]["median"] > 0 for row in bench.rows)
+    for row in bench.rows:
+        if "parameters" in row["row"] or "BatchNorm +" in row["row"]:
+            assert [entry["side"] for entry in row["rivals"]] == [kernels_device.COPY]
     if not DEVICES:
         assert any("left out: all rows: " in line for line in said)

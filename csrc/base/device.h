@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "judge.h"
 
@@ -49,8 +50,15 @@ struct Device {
     int (*places)(const void* captured) noexcept;  // blocks of the one launch that runs it; 0: a launch a kernel
     void (*replay)(void* captured, int64_t times) noexcept;
     void (*forget)(void* captured) noexcept;
-    // Null, or what failed first since the last call: "kernel 'gemm': out of resources".
-    const char* (*wait)() noexcept;
+    // Null, or what failed first since the last call: "kernel 'gemm': out of resources". *no_room, if not null, is set
+    // to the bytes that were asked for where it was for want of memory.
+    const char* (*wait)(size_t* no_room) noexcept;
+    // Of memory that others have allocated. Null, or why kernels cannot read it: "it lies on CUDA device 1".
+    const char* (*holds)(const void* memory) noexcept;
+    // Waits for another library's work, in the stream of that number as __cuda_array_interface__ has it. Null, or why
+    // not.
+    const char* (*settle)(uintptr_t stream) noexcept;
+    int32_t dlpack;  // DLPack's number for its kind of memory
 };
 
 }  // namespace fusednet

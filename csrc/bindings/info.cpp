@@ -12,6 +12,7 @@
 #include "../cuda/pick.h"
 #include "../plan/plan.h"
 #include "arrays.h"
+#include "call.h"
 #include "names.h"
 #include "register.h"
 
@@ -276,7 +277,11 @@ Index first_nonfinite_row(const py::array& x) {
         Index found = 0;
         {
             const py::gil_scoped_release release;
-            if constexpr (sizeof(T) == 8)
+            if (DeviceCall* const call = DeviceCall::current()) {
+                Index* const there = call->sent(&found, 1);
+                call->table<T>().first_nonfinite_row(rows, cols, view, there);
+                call->device().download(&found, there, sizeof found);
+            } else if constexpr (sizeof(T) == 8)
                 float64_table().first_nonfinite_row(rows, cols, view, &found);
             else
                 find_table("baseline")->first_nonfinite_row(rows, cols, view, &found);
@@ -362,7 +367,7 @@ void register_info(py::module_& m) {
         },
         py::arg("seed"), py::arg("stream"), py::arg("count"));
     m.def("permutation", &permutation, py::arg("seed"), py::arg("stream"), py::arg("count"));
-    m.def("first_nonfinite_row", &first_nonfinite_row, py::arg("x"));
+    define(m, "first_nonfinite_row", &first_nonfinite_row, py::arg("x"));
 }
 
 }  // namespace fusednet::bindings

@@ -5,6 +5,7 @@
 PYBIND11_MODULE(_native, m) {
     m.doc() = "Kernels and plans of fusednet.";
     m.attr("__version__") = FUSEDNET_VERSION;
+    fusednet::bindings::register_device_array(m);
     fusednet::bindings::register_info(m);
     fusednet::bindings::register_plan(m);
     fusednet::bindings::register_ops_activations(m);

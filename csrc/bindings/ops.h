@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "arrays.h"
+#include "call.h"
 #include "names.h"
 
 namespace fusednet::bindings {
@@ -15,6 +16,12 @@ using Values = std::vector<double>;
 
 template <class T>
 const Table<T>& table_for(const char* op, const Isa& isa) {
+    if (const DeviceCall* call = DeviceCall::current()) {
+        const Table<T>& table = call->table<T>();
+        if (isa && *isa != table.name)
+            Argument{op, "isa"}.bad_value("None for arrays " + place_text(&call->device()), "'" + *isa + "'");
+        return table;
+    }
     if constexpr (sizeof(T) == 8) {
         if (isa && *isa != "float64") Argument{op, "isa"}.bad_value("float64 for float64 arrays", "'" + *isa + "'");
         return float64_table();

@@ -1,4 +1,4 @@
-// Activations on NumPy arrays, element-wise ones and those over rows alike.
+// Activations on arrays of the host or of a device, element-wise ones and those over rows alike.
 #include "ops.h"
 #include "register.h"
 #include "share.h"
@@ -135,10 +135,10 @@ void activation_backward(const py::array& dy, const py::array& saved, const py::
 void register_ops_activations(py::module_& m) {
     using py::arg;
     const auto none = py::none();
-    m.def("activation_forward", &activation_forward, arg("x"), arg("out"), arg("activation"),
-          arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none);
-    m.def("activation_backward", &activation_backward, arg("dy"), arg("saved"), arg("out"), arg("activation"),
-          arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none, arg("dslope") = none);
+    define(m, "activation_forward", &activation_forward, arg("x"), arg("out"), arg("activation"),
+           arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none);
+    define(m, "activation_backward", &activation_backward, arg("dy"), arg("saved"), arg("out"), arg("activation"),
+           arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none, arg("dslope") = none);
 }
 
 }  // namespace fusednet::bindings

@@ -1,4 +1,4 @@
-// Random layers, layer normalization, maxima and residual sums on NumPy arrays.
+// Random layers, layer normalization, maxima and residual sums on arrays of the host or of a device.
 #include "../base/pool_regions.h"
 #include "ops.h"
 #include "register.h"
@@ -210,14 +210,17 @@ void maxout_backward(const py::array& dy, const py::array& x, const py::array& y
     });
 }
 
-// Regions (2, out) of one axis: begins, then ends, each within 0 to size and none of them empty.
-const int32_t* regions(const char* op, const char* name, const py::array& a, Index size) {
+// Regions (2, out) of one axis: begins, then ends, each within 0 to size and none of them empty. A copy, side by side.
+std::vector<int32_t> regions(const char* op, const char* name, const py::array& given, Index size) {
+    const py::array a = looked_at(given);
     const View<const int32_t> view = input<int32_t>(op, name, a, 2, any_size);
+    std::vector<int32_t> found(view.row(0), view.row(0) + cols_of(a));
+    found.insert(found.end(), view.row(1), view.row(1) + cols_of(a));
     for (Index i = 0; i < cols_of(a); ++i)
         if (view.row(0)[i] < 0 || view.row(0)[i] >= view.row(1)[i] || view.row(1)[i] > size)
             Argument{op, name}.bad_value("0 <= begin < end <= " + std::to_string(size),
                                          std::to_string(view.row(0)[i]) + " and " + std::to_string(view.row(1)[i]));
-    return view.data;
+    return found;
 }
 
 constexpr Index largest_image = INT32_MAX;
@@ -232,10 +235,10 @@ void pool_forward(const py::array& x, const py::array& row_regions, const py::ar
         if (height && width && channels &&
             (height > largest_image / width || height * width > largest_image / channels))
             Argument{op, "x"}.bad_shape("(n, c) with c below 2**31", x);
-        const int32_t *row_begin = regions(op, "rows", row_regions, height),
-                      *col_begin = regions(op, "cols", col_regions, width);
-        const Index row_ld = input<int32_t>(op, "rows", row_regions).ld;
-        const Index col_ld = input<int32_t>(op, "cols", col_regions).ld;
+        const std::vector<int32_t> row_places = regions(op, "rows", row_regions, height),
+                                   col_places = regions(op, "cols", col_regions, width);
+        const int32_t *row_begin = readable(row_places.data(), 2 * out_height),
+                      *col_begin = readable(col_places.data(), 2 * out_width);
         const Index out_cols = out_height * out_width * channels;
         View<int32_t> places{};
         if (!argmax.is_none()) places = output<int32_t>(op, "argmax", py::cast<py::array>(argmax), rows, out_cols);
@@ -246,9 +249,9 @@ void pool_forward(const py::array& x, const py::array& row_regions, const py::ar
                                   out_height,
                                   out_width,
                                   row_begin,
-                                  row_begin + row_ld,
+                                  row_begin + out_height,
                                   col_begin,
-                                  col_begin + col_ld,
+                                  col_begin + out_width,
                                   input<T>(op, "x", x, rows, height * width * channels),
                                   output<T>(op, "out", out, rows, out_cols),
                                   places};
@@ -271,17 +274,23 @@ void pool_backward(const py::array& dy, const py::array& argmax, const py::array
     dispatch(op, "dy", dy, [&](auto zero) {
         using T = decltype(zero);
         const Index rows = rows_of(dy), cols = cols_of(dy), in_cols = cols_of(out);
-        const PoolBackward<T> args{rows,
-                                   in_cols,
-                                   cols,
-                                   input<T>(op, "dy", dy),
-                                   input<int32_t>(op, "argmax", argmax, rows, cols),
-                                   output<T>(op, "out", out, rows, in_cols)};
+        PoolBackward<T> args{rows,
+                             in_cols,
+                             cols,
+                             input<T>(op, "dy", dy),
+                             input<int32_t>(op, "argmax", argmax, rows, cols),
+                             output<T>(op, "out", out, rows, in_cols)};
+        const py::array on_host = looked_at(argmax);
+        const View<const int32_t> places = input<int32_t>(op, "argmax", on_host, rows, cols);
         for (Index i = 0; i < rows; ++i)
             for (Index j = 0; j < cols; ++j)
-                if (args.argmax.row(i)[j] < 0 || args.argmax.row(i)[j] >= in_cols)
+                if (places.row(i)[j] < 0 || places.row(i)[j] >= in_cols)
                     Argument{op, "argmax"}.bad_value("columns from 0 to " + std::to_string(in_cols - 1),
-                                                     std::to_string(args.argmax.row(i)[j]));
+                                                     std::to_string(places.row(i)[j]));
+        if (DeviceCall::current() && !on_device(argmax)) {
+            const py::array packed = argmax.attr("astype")(argmax.dtype(), py::arg("order") = "C");
+            args.argmax = {readable(static_cast<const int32_t*>(packed.data()), rows * cols), cols};
+        }
         check_apart(op, "out", out, dy, false);
         check_apart(op, "out", out, argmax, false);
         const Table<T>& table = table_for<T>(op, isa);
@@ -340,26 +349,26 @@ void scaled_add(const py::object& a, const py::array& b, const py::object& scale
 void register_ops_blocks(py::module_& m) {
     using py::arg;
     const auto none = py::none();
-    m.def("noise_forward", &noise_forward, arg("x"), arg("out"), arg("noise"), arg("params"), arg("seed"),
-          arg("stream"), arg("first_row"), arg("first_col"), arg("width"), arg("isa") = none);
-    m.def("noise_backward", &noise_backward, arg("dy"), arg("out"), arg("noise"), arg("params"), arg("seed"),
-          arg("stream"), arg("first_row"), arg("first_col"), arg("width"), arg("isa") = none);
-    m.def("uniform", &uniform, arg("out"), arg("low"), arg("high"), arg("seed"), arg("stream"), arg("first_row"),
-          arg("first_col"), arg("width"), arg("isa") = none);
-    m.def("layernorm_forward", &layernorm_forward, arg("x"), arg("gamma"), arg("beta"), arg("out"), arg("mean"),
-          arg("inverse"), arg("epsilon") = 1e-3, arg("isa") = none);
-    m.def("layernorm_backward", &layernorm_backward, arg("dy"), arg("x"), arg("gamma"), arg("mean"), arg("inverse"),
-          arg("out"), arg("isa") = none);
-    m.def("layernorm_gradients", &layernorm_gradients, arg("dy"), arg("x"), arg("mean"), arg("inverse"), arg("dgamma"),
-          arg("dbeta"), arg("isa") = none);
-    m.def("maxout_forward", &maxout_forward, arg("x"), arg("out"), arg("isa") = none);
-    m.def("maxout_backward", &maxout_backward, arg("dy"), arg("x"), arg("y"), arg("out"), arg("isa") = none);
-    m.def("pool_forward", &pool_forward, arg("x"), arg("rows"), arg("cols"), arg("out"), arg("argmax"), arg("height"),
-          arg("width"), arg("channels"), arg("isa") = none);
-    m.def("pool_backward", &pool_backward, arg("dy"), arg("argmax"), arg("out"), arg("isa") = none);
-    m.def("fractional_pool_regions", &fractional_pool_regions, arg("size"), arg("out_size"), arg("overlapping"),
-          arg("pseudo_random"), arg("seed"), arg("stream"));
-    m.def("scaled_add", &scaled_add, arg("a"), arg("b"), arg("scale"), arg("out"), arg("isa") = none);
+    define(m, "noise_forward", &noise_forward, arg("x"), arg("out"), arg("noise"), arg("params"), arg("seed"),
+           arg("stream"), arg("first_row"), arg("first_col"), arg("width"), arg("isa") = none);
+    define(m, "noise_backward", &noise_backward, arg("dy"), arg("out"), arg("noise"), arg("params"), arg("seed"),
+           arg("stream"), arg("first_row"), arg("first_col"), arg("width"), arg("isa") = none);
+    define(m, "uniform", &uniform, arg("out"), arg("low"), arg("high"), arg("seed"), arg("stream"), arg("first_row"),
+           arg("first_col"), arg("width"), arg("isa") = none);
+    define(m, "layernorm_forward", &layernorm_forward, arg("x"), arg("gamma"), arg("beta"), arg("out"), arg("mean"),
+           arg("inverse"), arg("epsilon") = 1e-3, arg("isa") = none);
+    define(m, "layernorm_backward", &layernorm_backward, arg("dy"), arg("x"), arg("gamma"), arg("mean"), arg("inverse"),
+           arg("out"), arg("isa") = none);
+    define(m, "layernorm_gradients", &layernorm_gradients, arg("dy"), arg("x"), arg("mean"), arg("inverse"),
+           arg("dgamma"), arg("dbeta"), arg("isa") = none);
+    define(m, "maxout_forward", &maxout_forward, arg("x"), arg("out"), arg("isa") = none);
+    define(m, "maxout_backward", &maxout_backward, arg("dy"), arg("x"), arg("y"), arg("out"), arg("isa") = none);
+    define(m, "pool_forward", &pool_forward, arg("x"), arg("rows"), arg("cols"), arg("out"), arg("argmax"),
+           arg("height"), arg("width"), arg("channels"), arg("isa") = none);
+    define(m, "pool_backward", &pool_backward, arg("dy"), arg("argmax"), arg("out"), arg("isa") = none);
+    define(m, "fractional_pool_regions", &fractional_pool_regions, arg("size"), arg("out_size"), arg("overlapping"),
+           arg("pseudo_random"), arg("seed"), arg("stream"));
+    define(m, "scaled_add", &scaled_add, arg("a"), arg("b"), arg("scale"), arg("out"), arg("isa") = none);
 }
 
 }  // namespace fusednet::bindings

@@ -1,4 +1,4 @@
-// Matrix product, normalization and what else layers are made of, on NumPy arrays.
+// Matrix product, normalization and what else layers are made of, on arrays of the host or of a device.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -14,6 +14,7 @@ namespace {
 // rows enough repay that, and work enough repays the task.
 template <class T>
 void share_gemm(Product<T> product, const Gemm<T>& g) {
+    if (DeviceCall::current()) return product(g);
     constexpr Index few = 8, short_rows = 32, tall = 256;
     constexpr double least_work = 256e3;
     const Index panel = g.n < 2048 ? 64 : 256, across = divide_up(g.n, panel), k = g.k < 1 ? 1 : g.k;
@@ -262,7 +263,8 @@ void gather(const py::array& src, const py::object& order, const py::array& out,
         using T = decltype(zero);
         const View<T> dst = output<T>(op, "out", out);
         const Rows from = samples(op, "src", src, any_size, cols_of(out));
-        const int64_t* given = vector<int64_t>(op, "order", order, rows_of(out), false);
+        const py::object on_host = order.is_none() ? order : py::object(looked_at(order));
+        const int64_t* given = vector<int64_t>(op, "order", on_host, rows_of(out), false);
         std::vector<int64_t> held;  // a copy, which no other thread can change once the GIL is released
         if (given) held.assign(given, given + rows_of(out));
         const int64_t* indices = given ? held.data() : nullptr;
@@ -273,6 +275,7 @@ void gather(const py::array& src, const py::object& order, const py::array& out,
                                                 std::to_string(row));
         }
         const Table<T>& table = table_for<T>(op, isa);
+        indices = readable(indices, rows_of(out));
         const Index rows = rows_of(out), cols = cols_of(out);
         const py::gil_scoped_release release;
         share_rows(rows, cols, 4, [&](Index first, Index count) {
@@ -289,20 +292,20 @@ void gather(const py::array& src, const py::object& order, const py::array& out,
 void register_ops_layers(py::module_& m) {
     using py::arg;
     const auto none = py::none();
-    m.def("gemm", &gemm, arg("a"), arg("b"), arg("out"), arg("bias") = none, arg("accumulate") = false,
-          arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none,
-          arg("precision") = precision_names[0]);
-    m.def("batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
-    m.def("batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"), arg("beta"),
-          arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),
-          arg("isa") = none, arg("slope") = none, arg("own") = false);
-    m.def("batchnorm_backward", &batchnorm_backward, arg("dy"), arg("x"), arg("y"), arg("mean"), arg("variance"),
-          arg("gamma"), arg("beta"), arg("out"), arg("dgamma"), arg("dbeta"), arg("epsilon") = 1e-3,
-          arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none,
-          arg("slope") = none, arg("dslope") = none);
-    m.def("moving_average", &moving_average, arg("moving"), arg("value"), arg("momentum"), arg("isa") = none);
-    m.def("column_sums", &column_sums, arg("x"), arg("out"), arg("isa") = none);
-    m.def("gather", &gather, arg("src"), arg("order"), arg("out"), arg("isa") = none);
+    define(m, "gemm", &gemm, arg("a"), arg("b"), arg("out"), arg("bias") = none, arg("accumulate") = false,
+           arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none,
+           arg("precision") = precision_names[0]);
+    define(m, "batchnorm_statistics", &batchnorm_statistics, arg("x"), arg("mean"), arg("variance"), arg("isa") = none);
+    define(m, "batchnorm_forward", &batchnorm_forward, arg("x"), arg("mean"), arg("variance"), arg("gamma"),
+           arg("beta"), arg("out"), arg("epsilon") = 1e-3, arg("activation") = "linear", arg("params") = py::tuple(),
+           arg("isa") = none, arg("slope") = none, arg("own") = false);
+    define(m, "batchnorm_backward", &batchnorm_backward, arg("dy"), arg("x"), arg("y"), arg("mean"), arg("variance"),
+           arg("gamma"), arg("beta"), arg("out"), arg("dgamma"), arg("dbeta"), arg("epsilon") = 1e-3,
+           arg("activation") = "linear", arg("params") = py::tuple(), arg("training") = true, arg("isa") = none,
+           arg("slope") = none, arg("dslope") = none);
+    define(m, "moving_average", &moving_average, arg("moving"), arg("value"), arg("momentum"), arg("isa") = none);
+    define(m, "column_sums", &column_sums, arg("x"), arg("out"), arg("isa") = none);
+    define(m, "gather", &gather, arg("src"), arg("order"), arg("out"), arg("isa") = none);
 }
 
 }  // namespace fusednet::bindings

@@ -1,4 +1,4 @@
-// Losses and metrics on NumPy arrays.
+// Losses and metrics on arrays of the host or of a device.
 #include "ops.h"
 #include "register.h"
 #include "share.h"
@@ -19,7 +19,8 @@ std::vector<int32_t> read_labels(const char* op, const py::array& target, Index 
     const Argument argument{op, "target"};
     if (target.ndim() != 1 || target.shape(0) != rows) argument.bad_shape("(" + std::to_string(rows) + ",)", target);
     check_layout(argument, target, false);
-    const auto* given = static_cast<const int32_t*>(target.data());
+    const py::array on_host = looked_at(target);
+    const auto* given = static_cast<const int32_t*>(on_host.data());
     std::vector<int32_t> labels(given, given + rows);
     const Index classes = cols == 1 ? 2 : cols;
     for (Index i = 0; i < rows; ++i)
@@ -53,7 +54,7 @@ double loss(const std::string& name, const py::array& x, const py::array& target
         args.x = input<T>(op, "x", x);
         std::vector<int32_t> labels;
         read_target<T>(op, target, rows, cols, &labels, &args.targets);
-        args.labels = args.targets.data ? nullptr : labels.data();
+        args.labels = args.targets.data ? nullptr : readable(labels.data(), args.rows);
         if (has_type<int32_t>(target) && (int(row) < element_losses || cols == 1))
             Argument{op, "target"}.bad_value("one row of targets a sample for " + name, "integer labels");
         if (y) {
@@ -70,7 +71,6 @@ double loss(const std::string& name, const py::array& x, const py::array& target
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
         return sum_rows(rows, cols, 32, [&](Index first, Index count) {
-            double sum = 0;
             LossArgs<T> part = args;
             part.rows = count;
             part.x = part_of(args.x, first, 0);
@@ -78,15 +78,16 @@ double loss(const std::string& name, const py::array& x, const py::array& target
             part.targets = part_of(args.targets, first, 0);
             part.y = part_of(args.y, first, 0);
             part.dx = part_of(args.dx, first, 0);
-            part.loss = &sum;
             part.weights = part_of(args.weights, first);
-            table.loss[int(row)](part);
-            return sum;
+            return number_of([&](double* sum) {
+                part.loss = sum;
+                table.loss[int(row)](part);
+            });
         });
     });
 }
 
-void metric(const std::string& name, const py::array& x, const py::array& target, const py::array& sums,
+void metric(const std::string& name, const py::array& x, const py::array& target, const HostArray& sums,
             const Values& params, const Isa& isa) {
     const char* op = "metric";
     const Metric row = row_of<Metric>(op, "name", metric_names, name);
@@ -98,7 +99,7 @@ void metric(const std::string& name, const py::array& x, const py::array& target
         args.x = input<T>(op, "x", x);
         std::vector<int32_t> labels;
         read_target<T>(op, target, args.rows, args.cols, &labels, &args.targets);
-        args.labels = args.targets.data ? nullptr : labels.data();
+        args.labels = args.targets.data ? nullptr : readable(labels.data(), args.rows);
         args.params = params_of(op, params);
         const auto& count = metric_sums[int(row)];
         args.sums = vector<double>(op, "sums", sums, count[0] + count[1] * args.cols, true);
@@ -130,10 +131,10 @@ void smooth_targets(const py::array& targets, double smoothing, bool binary, con
         }
         const View<T> view = output<T>(op, "targets", targets);
         const Table<T>& table = table_for<T>(op, isa);
+        const int32_t* const classes = labels ? readable(from.data(), rows) : nullptr;
         const py::gil_scoped_release release;
         share_rows(rows, cols, 4, [&](Index first, Index count) {
-            table.smooth_targets({count, cols, part_of(labels ? from.data() : nullptr, first), part_of(view, first, 0),
-                                  smoothing, binary});
+            table.smooth_targets({count, cols, part_of(classes, first), part_of(view, first, 0), smoothing, binary});
         });
     });
 }
@@ -143,12 +144,12 @@ void smooth_targets(const py::array& targets, double smoothing, bool binary, con
 void register_ops_losses(py::module_& m) {
     using py::arg;
     const auto none = py::none();
-    m.def("loss", &loss, arg("name"), arg("x"), arg("target"), arg("y") = none, arg("dx") = none, arg("scale") = 1.0,
-          arg("params") = Values(), arg("weights") = none, arg("isa") = none);
-    m.def("metric", &metric, arg("name"), arg("x"), arg("target"), arg("sums"), arg("params") = Values(),
-          arg("isa") = none);
-    m.def("smooth_targets", &smooth_targets, arg("targets"), arg("smoothing"), arg("binary") = false,
-          arg("labels") = none, arg("isa") = none);
+    define(m, "loss", &loss, arg("name"), arg("x"), arg("target"), arg("y") = none, arg("dx") = none,
+           arg("scale") = 1.0, arg("params") = Values(), arg("weights") = none, arg("isa") = none);
+    define(m, "metric", &metric, arg("name"), arg("x"), arg("target"), arg("sums"), arg("params") = Values(),
+           arg("isa") = none);
+    define(m, "smooth_targets", &smooth_targets, arg("targets"), arg("smoothing"), arg("binary") = false,
+           arg("labels") = none, arg("isa") = none);
 }
 
 }  // namespace fusednet::bindings

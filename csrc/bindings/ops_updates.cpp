@@ -1,4 +1,4 @@
-// Parameter updates, constraints and penalties on NumPy arrays, and schedules.
+// Parameter updates, constraints and penalties on arrays of the host or of a device, and schedules.
 #include <cmath>
 
 #include "ops.h"
@@ -55,8 +55,8 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
                            .w = vector<T>(op, "w", w, n, true),
                            .g = {vector<T>(op, "g", g, n, false), n},
                            .slot = {},
-                           .scalars = &scalars,
-                           .scale = &scale,
+                           .scalars = readable(&scalars, 1),
+                           .scale = readable(&scale, 1),
                            .clip_value = clip_value.value_or(INFINITY)};
         if (!args.g.data) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
         const size_t wanted = optimizer_slots(row).size();
@@ -89,9 +89,8 @@ double squared_norm(const py::array& x, const Isa& isa) {
         return sum_elements(
             rows, cols, 2,
             [&](const Tile& t) {
-                double norm = 0;
-                table.squared_norm(t.rows, t.cols, part_of(view, t.row, t.col), &norm);
-                return norm;
+                return number_of(
+                    [&](double* norm) { table.squared_norm(t.rows, t.cols, part_of(view, t.row, t.col), norm); });
             },
             view);
     });
@@ -121,9 +120,9 @@ double penalty(const py::array& w, double l1, double l2, const Isa& isa) {
         return sum_elements(
             args.rows, args.cols, 4,
             [&](const Tile& t) {
-                double value = 0;
-                table.penalty_value({t.rows, t.cols, part_of(args.w, t.row, t.col), l1, l2}, &value);
-                return value;
+                return number_of([&](double* value) {
+                    table.penalty_value({t.rows, t.cols, part_of(args.w, t.row, t.col), l1, l2}, value);
+                });
             },
             args.w);
     });
@@ -141,10 +140,10 @@ double penalty_gradient(const py::array& w, const py::array& g, double l1, doubl
         return sum_elements(
             rows, cols, 8,
             [&](const Tile& t) {
-                double norm = 0;
-                table.penalty_gradient(
-                    {t.rows, t.cols, part_of(args.w, t.row, t.col), part_of(args.g, t.row, t.col), l1, l2}, &norm);
-                return norm;
+                return number_of([&](double* norm) {
+                    table.penalty_gradient(
+                        {t.rows, t.cols, part_of(args.w, t.row, t.col), part_of(args.g, t.row, t.col), l1, l2}, norm);
+                });
             },
             args.w, args.g);
     });
@@ -162,10 +161,10 @@ double accumulate(const py::array& sum, const py::array& g, double scale, const 
         return sum_elements(
             rows, cols, 4,
             [&](const Tile& t) {
-                double norm = 0;
-                table.accumulate(
-                    {t.rows, t.cols, part_of(args.sum, t.row, t.col), part_of(args.g, t.row, t.col), scale}, &norm);
-                return norm;
+                return number_of([&](double* norm) {
+                    table.accumulate(
+                        {t.rows, t.cols, part_of(args.sum, t.row, t.col), part_of(args.g, t.row, t.col), scale}, norm);
+                });
             },
             args.sum, args.g);
     });
@@ -195,17 +194,17 @@ Schedule checked_schedule(const char* op, const std::string& name, const std::ve
 void register_ops_updates(py::module_& m) {
     using py::arg;
     const auto none = py::none();
-    m.def("optimizer_scalars", &optimizer_scalars, arg("optimizer"), arg("step"), arg("hyper"));
-    m.def("optimizer_first_values", &first_values, arg("optimizer"), arg("hyper"));
-    m.def("optimizer_update", &optimizer_update, arg("optimizer"), arg("w"), arg("g"), arg("slots"), arg("step"),
-          arg("hyper"), arg("scale") = 1.0, arg("clip_value") = none, arg("isa") = none, arg("decay") = 0.0,
-          arg("average") = none, arg("average_momentum") = 0.0);
-    m.def("constrain", &constrain, arg("name"), arg("w"), arg("params") = Values{}, arg("isa") = none);
-    m.def("penalty", &penalty, arg("w"), arg("l1"), arg("l2"), arg("isa") = none);
-    m.def("penalty_gradient", &penalty_gradient, arg("w"), arg("g"), arg("l1"), arg("l2"), arg("isa") = none);
-    m.def("accumulate", &accumulate, arg("sum"), arg("g"), arg("scale"), arg("isa") = none);
-    m.def("schedule_value", &value_of_schedule, arg("name"), arg("params"), arg("step"));
-    m.def("squared_norm", &squared_norm, arg("x"), arg("isa") = none);
+    define(m, "optimizer_scalars", &optimizer_scalars, arg("optimizer"), arg("step"), arg("hyper"));
+    define(m, "optimizer_first_values", &first_values, arg("optimizer"), arg("hyper"));
+    define(m, "optimizer_update", &optimizer_update, arg("optimizer"), arg("w"), arg("g"), arg("slots"), arg("step"),
+           arg("hyper"), arg("scale") = 1.0, arg("clip_value") = none, arg("isa") = none, arg("decay") = 0.0,
+           arg("average") = none, arg("average_momentum") = 0.0);
+    define(m, "constrain", &constrain, arg("name"), arg("w"), arg("params") = Values{}, arg("isa") = none);
+    define(m, "penalty", &penalty, arg("w"), arg("l1"), arg("l2"), arg("isa") = none);
+    define(m, "penalty_gradient", &penalty_gradient, arg("w"), arg("g"), arg("l1"), arg("l2"), arg("isa") = none);
+    define(m, "accumulate", &accumulate, arg("sum"), arg("g"), arg("scale"), arg("isa") = none);
+    define(m, "schedule_value", &value_of_schedule, arg("name"), arg("params"), arg("step"));
+    define(m, "squared_norm", &squared_norm, arg("x"), arg("isa") = none);
 }
 
 }  // namespace fusednet::bindings

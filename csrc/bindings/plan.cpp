@@ -6,130 +6,12 @@
 #include <limits>
 
 #include "../base/random.h"
-#include "arrays.h"
 #include "names.h"
+#include "py_plan.h"
 #include "register.h"
-#include "specs.h"
 
 namespace fusednet::bindings {
 namespace {
-
-class PyPlan {
-public:
-    explicit PyPlan(const py::dict& config) {
-        check_environment();
-        PlanSpec spec = plan_spec(config);
-        if (!spec.float64 && spec.device == "cpu") used_table();
-        plan_ = make_plan(std::move(spec));
-    }
-
-    PlanBase& plan() const { return *plan_; }
-    const PlanSpec& spec() const { return plan_->spec(); }
-    py::dtype dtype() const { return spec().float64 ? py::dtype::of<double>() : py::dtype::of<float>(); }
-
-    std::vector<Index> shape_of(const std::string& name) const {
-        for (const TensorInfo& info : plan_->tensors()) {
-            if (info.name == name) return info.shape;
-            for (const std::string& slot : info.slots)
-                if (slot == name) return info.shape;
-        }
-        std::string known;
-        for (const TensorInfo& info : plan_->tensors()) known += (known.empty() ? "" : ", ") + info.name;
-        throw py::key_error("[Plan] expects one of " + known + ", got '" + name + "'");
-    }
-
-    py::array get(const std::string& name, bool gradient) const {
-        py::array out(dtype(), shape_of(name));
-        void* data = out.mutable_data();
-        const auto read = [&] {
-            const py::gil_scoped_release release;
-            return plan_->read(name, gradient, data);
-        };
-        if (!read())
-            throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
-        return out;
-    }
-
-    void set(const std::string& name, const py::array& value, bool gradient) {
-        const std::vector<Index> shape = shape_of(name);
-        if (!value.dtype().equal(dtype()))
-            Argument{"Plan", name.c_str()}.bad_dtype(std::string(py::str(dtype())), value);
-        if (std::vector<Index>(value.shape(), value.shape() + value.ndim()) != shape)
-            Argument{"Plan", name.c_str()}.bad_shape(std::string(py::str(py::tuple(py::cast(shape)))), value);
-        const py::array packed = py::array::ensure(value, py::array::c_style);
-        const void* data = packed.data();
-        const auto write = [&] {
-            const py::gil_scoped_release release;
-            return plan_->write(name, gradient, data);
-        };
-        if (!write())
-            throw py::key_error("[Plan] '" + name + "' has no gradient: it is not trainable or no loss is given");
-    }
-
-    // The targets of rows begin to end of the order; labels of other rows are not looked at.
-    Targets targets(const char* op, const py::array& y, const py::object& weights, Index rows, const int64_t* order,
-                    Index begin, Index end) const {
-        need_loss(op);
-        Targets targets;
-        targets.weights = vector<double>(op, "weights", weights, rows, false);
-        if (!spec().loss.labels) {
-            targets.values = samples(op, "y", y, rows, plan_->outputs());
-            return targets;
-        }
-        const Argument argument{op, "y"};
-        if (!has_type<int32_t>(y)) argument.bad_dtype("int32 labels", y);
-        if (y.ndim() != 1 || y.shape(0) != rows) argument.bad_shape("(" + std::to_string(rows) + ",)", y);
-        check_layout(argument, y, false);
-        targets.labels = static_cast<const int32_t*>(y.data());
-        for (Index i = begin; i < end; ++i) {
-            const Index row = order ? Index(order[i]) : i;
-            if (targets.labels[row] < 0 || targets.labels[row] >= plan_->outputs())
-                argument.bad_value("labels from 0 to " + std::to_string(plan_->outputs() - 1),
-                                   std::to_string(targets.labels[row]) + " in row " + std::to_string(row));
-        }
-        return targets;
-    }
-
-    const int64_t* order(const char* op, const py::object& order, Index begin, Index end, Index rows) const {
-        if (order.is_none()) {
-            check_range(op, begin, end, rows);
-            return nullptr;
-        }
-        const auto a = py::cast<py::array>(order);
-        const Argument argument{op, "order"};
-        if (!has_type<int64_t>(a)) argument.bad_dtype("int64", a);
-        if (a.ndim() != 1) argument.bad_shape("(n,)", a);
-        check_layout(argument, a, false);
-        check_range(op, begin, end, a.shape(0));
-        const auto* values = static_cast<const int64_t*>(a.data());
-        for (Index i = begin; i < end; ++i)
-            if (values[i] < 0 || values[i] >= rows)
-                argument.bad_value("rows from 0 to " + std::to_string(rows - 1), std::to_string(values[i]));
-        return values;
-    }
-
-    void check_range(const char* op, Index begin, Index end, Index count) const {
-        if (begin < 0 || begin > end || end > count)
-            Argument{op, "begin, end"}.bad_value("0 <= begin <= end <= " + std::to_string(count),
-                                                 std::to_string(begin) + ", " + std::to_string(end));
-    }
-    void check_batch(const char* op, Index rows) const {
-        if (rows < 1 || rows > spec().batch)
-            Argument{op, "batch"}.bad_value("1 to " + std::to_string(spec().batch) + " rows", std::to_string(rows));
-    }
-    void need_loss(const char* op) const {
-        if (!spec().has_loss) throw py::value_error("[" + std::string(op) + "] expects a plan with a loss");
-    }
-    void need_gradients(const char* op) const {
-        if (!spec().gradients) throw py::value_error("[" + std::string(op) + "] expects a plan that stores gradients");
-    }
-    void need_optimizer(const char* op) const {
-        if (!spec().has_optimizer) throw py::value_error("[" + std::string(op) + "] expects a plan with an optimizer");
-    }
-
-private:
-    std::unique_ptr<PlanBase> plan_;
-};
 
 // Made once and kept for good: short epochs would spend more on the names of their results than on training.
 py::handle name(const char* text) {
@@ -170,13 +52,13 @@ bool signalled() {
     return PyErr_CheckSignals() != 0;
 }
 
-py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::object& order, Index begin, Index end,
+py::dict train(PyPlan& self, const Operand& x, const Operand& y, const py::object& order, Index begin, Index end,
                Index batch, double budget_ms, const py::object& weights) {
     self.need_optimizer("train");
-    const Rows rows = samples("train", "x", x, any_size, self.spec().features);
+    const Rows rows = self.samples_of("train", "x", x, any_size, self.spec().features);
     self.check_batch("train", batch);
     const int64_t* indices = self.order("train", order, begin, end, x.shape(0));
-    const Targets targets = self.targets("train", y, weights, x.shape(0), indices, begin, end);
+    const Targets targets = self.targets("train", x, y, weights, indices, begin, end);
     Interrupt interrupt(signalled);
     Result result;
     {
@@ -189,15 +71,15 @@ py::dict train(PyPlan& self, const py::array& x, const py::array& y, const py::o
 
 // So many epochs, the data in the order of (seed, stream), (seed, stream + 1), ... or as it is. Appends the results of
 // those that ended, and of the one that failed, before it raises what a signal's handler raised.
-void train_epochs(PyPlan& self, const py::array& x, const py::array& y, const std::optional<uint64_t>& seed,
+void train_epochs(PyPlan& self, const Operand& x, const Operand& y, const std::optional<uint64_t>& seed,
                   uint64_t stream, Index epochs, Index batch, const py::object& weights, py::list results) {
     const char* op = "train_epochs";
     self.need_optimizer(op);
-    const Rows rows = samples(op, "x", x, any_size, self.spec().features);
+    const Rows rows = self.samples_of(op, "x", x, any_size, self.spec().features);
     self.check_batch(op, batch);
     if (epochs < 0) Argument{op, "epochs"}.bad_value("at least 0", std::to_string(epochs));
     const Index count = x.shape(0);
-    const Targets targets = self.targets(op, y, weights, count, nullptr, 0, count);
+    const Targets targets = self.targets(op, x, y, weights, nullptr, 0, count);
     std::vector<int64_t> order(size_t(seed ? count : 0));
     std::vector<Result> done;
     done.reserve(size_t(epochs));
@@ -217,19 +99,30 @@ void train_epochs(PyPlan& self, const py::array& x, const py::array& y, const st
     if (interrupt.stopped()) throw py::error_already_set();
 }
 
-void hold(PyPlan& self, const py::array& x, const py::array& y, const py::object& weights) {
-    const Rows rows = samples("hold", "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets("hold", y, weights, x.shape(0), nullptr, 0, 0);
+void hold(PyPlan& self, const Operand& x, const Operand& y, const py::object& weights) {
+    const Rows rows = self.samples_of("hold", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("hold", x, y, weights, nullptr, 0, 0);
     const Index count = x.shape(0);
-    const py::gil_scoped_release release;
-    self.plan().hold(rows, targets, count);
+    {
+        const py::gil_scoped_release release;
+        self.plan().hold(rows, targets, count);
+    }
+    self.held = {x, y, weights};
 }
 
-py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index begin, Index end, double budget_ms,
+void release(PyPlan& self) {
+    {
+        const py::gil_scoped_release release;
+        self.plan().release();
+    }
+    self.held = {};
+}
+
+py::dict evaluate(PyPlan& self, const Operand& x, const Operand& y, Index begin, Index end, double budget_ms,
                   bool training, const py::object& weights) {
-    const Rows rows = samples("evaluate", "x", x, any_size, self.spec().features);
+    const Rows rows = self.samples_of("evaluate", "x", x, any_size, self.spec().features);
     self.check_range("evaluate", begin, end, x.shape(0));
-    const Targets targets = self.targets("evaluate", y, weights, x.shape(0), nullptr, begin, end);
+    const Targets targets = self.targets("evaluate", x, y, weights, nullptr, begin, end);
     Interrupt interrupt(signalled);
     Result result;
     {
@@ -240,8 +133,8 @@ py::dict evaluate(PyPlan& self, const py::array& x, const py::array& y, Index be
     return result_dict(result);
 }
 
-py::dict recalibrate(PyPlan& self, const py::array& x, Index begin, Index end) {
-    const Rows rows = samples("recalibrate", "x", x, any_size, self.spec().features);
+py::dict recalibrate(PyPlan& self, const Operand& x, Index begin, Index end) {
+    const Rows rows = self.samples_of("recalibrate", "x", x, any_size, self.spec().features);
     self.check_range("recalibrate", begin, end, x.shape(0));
     Interrupt interrupt(signalled);
     Result result;
@@ -253,8 +146,8 @@ py::dict recalibrate(PyPlan& self, const py::array& x, Index begin, Index end) {
     return result_dict(result);
 }
 
-Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begin, Index end, double budget_ms) {
-    const Rows rows = samples("predict", "x", x, any_size, self.spec().features);
+Index predict(PyPlan& self, const Operand& x, const py::array& out, Index begin, Index end, double budget_ms) {
+    const Rows rows = self.samples_of("predict", "x", x, any_size, self.spec().features);
     self.check_range("predict", begin, end, x.shape(0));
     if (out.ndim() != 2)
         Argument{"predict", "out"}.bad_shape("(n, " + std::to_string(self.plan().outputs()) + ")", out);
@@ -274,10 +167,10 @@ Index predict(PyPlan& self, const py::array& x, const py::array& out, Index begi
     return next;
 }
 
-py::dict compute_gradients(PyPlan& self, const py::array& x, const py::array& y, const py::object& input_gradient,
+py::dict compute_gradients(PyPlan& self, const Operand& x, const Operand& y, const py::object& input_gradient,
                            const py::object& weights) {
-    const Rows rows = samples("compute_gradients", "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets("compute_gradients", y, weights, x.shape(0), nullptr, 0, x.shape(0));
+    const Rows rows = self.samples_of("compute_gradients", "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets("compute_gradients", x, y, weights, nullptr, 0, x.shape(0));
     self.need_gradients("compute_gradients");
     self.check_batch("compute_gradients", x.shape(0));
     void* out = nullptr;
@@ -310,11 +203,11 @@ py::dict apply_gradients(PyPlan& self) {
     return result_dict(result);
 }
 
-py::array differences(PyPlan& self, const py::array& x, const py::array& y, const std::optional<std::string>& name,
+py::array differences(PyPlan& self, const Operand& x, const Operand& y, const std::optional<std::string>& name,
                       const py::array& indices, double step, double budget_ms, const py::object& weights) {
     const char* op = "differences";
-    const Rows rows = samples(op, "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets(op, y, weights, x.shape(0), nullptr, 0, x.shape(0));
+    const Rows rows = self.samples_of(op, "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets(op, x, y, weights, nullptr, 0, x.shape(0));
     self.check_batch(op, x.shape(0));
     Index size = x.shape(0) * self.spec().features;
     if (name) {
@@ -343,10 +236,10 @@ py::array differences(PyPlan& self, const py::array& x, const py::array& y, cons
     return py::array_t<double>(std::vector<Index>{done, 2}, out.data());
 }
 
-py::list kinks(PyPlan& self, const py::array& x, const py::array& y, const py::object& weights) {
+py::list kinks(PyPlan& self, const Operand& x, const Operand& y, const py::object& weights) {
     const char* op = "kinks";
-    const Rows rows = samples(op, "x", x, any_size, self.spec().features);
-    const Targets targets = self.targets(op, y, weights, x.shape(0), nullptr, 0, x.shape(0));
+    const Rows rows = self.samples_of(op, "x", x, any_size, self.spec().features);
+    const Targets targets = self.targets(op, x, y, weights, nullptr, 0, x.shape(0));
     self.check_batch(op, x.shape(0));
     py::list list;
     for (const auto& [name, count] : self.plan().kinks(rows, targets, x.shape(0)))
@@ -414,8 +307,7 @@ void register_plan(py::module_& m) {
              py::arg("epochs"), py::arg("batch"), py::arg("weights"), py::arg("results"))
         .def("recalibrate", &recalibrate, py::arg("x"), py::arg("begin"), py::arg("end"))
         .def("hold", &hold, py::arg("x"), py::arg("y"), py::arg("weights") = py::none())
-        .def(
-            "release", [](PyPlan& p) { p.plan().release(); }, py::call_guard<py::gil_scoped_release>())
+        .def("release", &release)
         .def("compute_gradients", &compute_gradients, py::arg("x"), py::arg("y"), py::arg("input_gradient"),
              py::arg("weights") = py::none())
         .def("apply_gradients", &apply_gradients)

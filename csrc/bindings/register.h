@@ -10,6 +10,7 @@
 
 namespace fusednet::bindings {
 
+void register_device_array(pybind11::module_& m);
 void register_info(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_ops_activations(pybind11::module_& m);

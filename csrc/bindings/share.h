@@ -1,5 +1,6 @@
-// How fusednet.ops spread a kernel's work over the pool. Tasks follow from the shape alone, never from the number of
-// threads, and sums of tasks are added in their order: the same bits for any count.
+// How fusednet.ops spread a kernel's work over the pool. A device is given all of it at once, as one task. Tasks follow
+// from the shape alone, never from the number of threads, and sums of tasks are added in their order: the same bits for
+// any count.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 
 #include "../cpu/pool.h"
 #include "arrays.h"
+#include "call.h"
 
 namespace fusednet::bindings {
 
@@ -44,6 +46,7 @@ struct Tile {
 template <class F>
 void share_tiles(Index rows, Index cols, Index tall, Index wide, double flops, const F& f) {
     if (rows < 1 || cols < 1) return;
+    if (DeviceCall::current()) return f(Tile{0, 0, rows, cols});
     const Index down = divide_up(rows, tall), across = divide_up(cols, wide);
     share(down * across, flops * double(rows) * double(cols), [&](Index task, void*) {
         const Index row = task / across * tall, col = task % across * wide;
@@ -64,6 +67,11 @@ void share_rows(Index rows, Index cols, double flops, const F& f) {
 // Adds to `sums` (count) what f(first row, rows, sums of its own) adds to zeros, in the order of the rows.
 template <class F>
 void add_rows(Index rows, Index cols, double flops, size_t count, double* sums, const F& f) {
+    if (DeviceCall* const call = DeviceCall::current()) {
+        double* const there = call->sent(sums, Index(count));
+        f(0, rows, there);
+        return call->device().download(sums, there, count * sizeof(double));
+    }
     const Index tall = rows_each(cols);
     std::vector<double> all(size_t(divide_up(rows, tall)) * count);
     share_rows(rows, cols, flops, [&](Index first, Index held) { f(first, held, &all[size_t(first / tall) * count]); });
@@ -73,6 +81,7 @@ void add_rows(Index rows, Index cols, double flops, size_t count, double* sums, 
 // The sum of f(first row, rows), in the order of the rows.
 template <class F>
 double sum_rows(Index rows, Index cols, double flops, const F& f) {
+    if (DeviceCall::current()) return f(0, rows);
     double sum = 0;
     add_rows(rows, cols, flops, 1, &sum, [&](Index first, Index held, double* added) { *added = f(first, held); });
     return sum;
@@ -96,6 +105,7 @@ void share_columns(Index rows, Index cols, const View<T>& written, double flops,
     const Index panel = near ? panel_columns(cols) : std::clamp(cols / 2 / narrow * narrow, narrow, wide);
     const Index head = near ? 0 : before_line(written, cols);
     if (cols < 1) return;
+    if (DeviceCall::current()) return f(0, cols);
     share(divide_up(head, panel) + divide_up(cols - head, panel), flops * double(rows < 1 ? 1 : rows) * double(cols),
           [&](Index task, void*) {
               const Index begin = task == 0 ? 0 : head > 0 ? head + (task - 1) * panel : task * panel;
@@ -131,6 +141,7 @@ double sum_elements(Index rows, Index cols, double flops, const F& f, const View
         rows = 1;
     }
     if (rows < 1 || cols < 1) return 0;
+    if (DeviceCall::current()) return f(Tile{0, 0, rows, cols});
     const Index wide = run_of(cols), tall = elements_a_task / wide;
     const Index across = divide_up(cols, wide);
     std::vector<double> sums(size_t(divide_up(rows, tall) * across));

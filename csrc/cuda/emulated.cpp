@@ -48,17 +48,22 @@ struct Captured {
     int places = 0;  // of a program
 };
 
+// What it says that it has, and what a workspace may have of it.
+constexpr size_t all_memory = size_t(64) << 20;
+
 // What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
     Captured* captured = nullptr;  // what is enqueued goes there
     Workspace workspace;
+    size_t no_room = 0;  // bytes that there was no room for: nothing more is begun
 };
 thread_local Queue* queue = nullptr;
 
 // Now, or when what is captured is replayed; guarded as it is now.
 template <class W>
 void enqueue(const W& work, bool decides = false) {
+    if (queue && queue->no_room > 0) return;
     const Kept kept{work, queue ? queue->guard : nullptr, decides};
     if (queue && queue->captured)
         queue->captured->kernels.push_back(kept);
@@ -71,6 +76,8 @@ template <class A>
 A* workspace(Space space, Index count) {
     static thread_local Workspace without_queue;
     const size_t bytes = size_t(count) * sizeof(A);
+    if (queue && bytes > all_memory && queue->no_room == 0) queue->no_room = bytes;
+    if (queue && queue->no_room > 0) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
     enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); });
     return static_cast<A*>(memory);
@@ -143,7 +150,7 @@ void release(void* memory) noexcept {
     std::free(memory);
 }
 void memory(size_t* free, size_t* total) noexcept {
-    *free = *total = size_t(64) << 20;
+    *free = *total = all_memory;
 }
 void clear(void* to, size_t bytes) noexcept {
     if (queue->captured) std::abort();  // a graph would do it again
@@ -179,8 +186,17 @@ void replay(void* captured, int64_t times) noexcept {
 void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
 }
-const char* wait() noexcept {
-    return nullptr;
+const char* wait(size_t* no_room) noexcept {
+    const size_t bytes = std::exchange(queue->no_room, 0);
+    if (no_room) *no_room = bytes;
+    return bytes ? "a workspace: out of memory" : nullptr;
+}
+// All of the host's memory is the device's; what is no memory at all is found where that is easy.
+const char* holds(const void* memory) noexcept {
+    return reinterpret_cast<uintptr_t>(memory) < 4096 ? "it is no memory of the device" : nullptr;
+}
+const char* settle(uintptr_t stream) noexcept {
+    return stream > 2 ? "there is no such stream" : nullptr;
 }
 
 }  // namespace
@@ -204,6 +220,9 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .places = places,
                                  .replay = replay,
                                  .forget = forget,
-                                 .wait = wait};
+                                 .wait = wait,
+                                 .holds = holds,
+                                 .settle = settle,
+                                 .dlpack = 1};
 
 }  // namespace fusednet::cuda_emulated

@@ -76,6 +76,7 @@ struct Queue {
     const char* last_kernel = "none";
     bool failed = false, capturing = false;
     Captured* recording = nullptr;
+    size_t no_room = 0;  // bytes that it failed for
     char failure[text_size] = {}, told[text_size] = {};
 
     void fail(const char* what, const char* why) noexcept {
@@ -298,7 +299,7 @@ void* end_capture() noexcept {
     if (graph) (void)cudaGraphDestroy(graph);
     if (error == cudaSuccess && captured && captured->graph) return captured;
     (void)cudaGetLastError();
-    if (!is_late(error)) queue->failed = false;
+    if (!is_late(error)) queue->failed = false, queue->no_room = 0;
     delete captured;
     return nullptr;
 }
@@ -317,13 +318,40 @@ void replay(void* captured, int64_t times) noexcept {
     }
 }
 
-const char* wait() noexcept {
+const char* wait(size_t* no_room) noexcept {
     if (!queue) return "no queue was entered";
     queue->finish();
     if (!queue->failed) return nullptr;
     queue->failed = false;
+    const size_t bytes = std::exchange(queue->no_room, 0);
+    if (no_room) *no_room = bytes;
     std::memcpy(queue->told, queue->failure, sizeof queue->told);
     return queue->told;
+}
+
+// About others' memory and streams, which is nobody's failure: the caller refuses them.
+const char* text_of(cudaError_t error) noexcept {
+    (void)cudaGetLastError();
+    return cudaGetErrorString(error);
+}
+
+const char* holds(const void* memory) noexcept {
+    const Current current;
+    cudaPointerAttributes found{};
+    const cudaError_t error = cudaPointerGetAttributes(&found, memory);
+    if (error != cudaSuccess) return text_of(error);
+    if (found.type == cudaMemoryTypeManaged) return nullptr;
+    if (found.type != cudaMemoryTypeDevice) return "it is memory of the host";
+    if (found.device == device_number) return nullptr;
+    static thread_local char text[text_size];
+    print(text, sizeof text, "it lies on CUDA device %d, not on %d", found.device, device_number);
+    return text;
+}
+
+const char* settle(uintptr_t stream) noexcept {
+    const Current current;
+    const cudaError_t error = cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream));
+    return error == cudaSuccess ? nullptr : text_of(error);
 }
 
 }  // namespace
@@ -377,12 +405,8 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
         return nullptr;
     }
     (void)cudaGetLastError();
-    size_t free = 0, total = 0;
-    memory(&free, &total);
-    char why[text_size];
-    print(why, sizeof why, "out of memory: asked for %zu MiB, %zu of %zu MiB are free", rounded / mebibyte,
-          free / mebibyte, total / mebibyte);
-    q.fail("a workspace", why);
+    q.no_room = rounded;
+    q.fail("a workspace", "out of memory");
     return nullptr;
 }
 
@@ -420,6 +444,9 @@ constinit const Device device = {.name = "cuda",
                                  .places = places,
                                  .replay = replay,
                                  .forget = forget,
-                                 .wait = wait};
+                                 .wait = wait,
+                                 .holds = holds,
+                                 .settle = settle,
+                                 .dlpack = 2};
 
 }  // namespace fusednet::cuda

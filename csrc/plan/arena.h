@@ -20,9 +20,12 @@ enum class Use { parameters, gradients, slots, activations, scratch, count };
 
 class DeviceMemoryError : public std::bad_alloc {
 public:
-    DeviceMemoryError(const char* device, size_t asked, size_t free, size_t total)
-        : text_("[Plan] expects " + megabytes(asked) + " MB of memory of device '" + device + "', got " +
-                megabytes(free) + " MB free of " + megabytes(total)) {}
+    DeviceMemoryError(const Device& device, size_t asked, const char* owner = "Plan") {
+        size_t free = 0, total = 0;
+        device.memory(&free, &total);
+        text_ = std::string("[") + owner + "] expects " + megabytes(asked) + " MB of memory of device '" + device.name +
+                "', got " + megabytes(free) + " MB free of " + megabytes(total);
+    }
     const char* what() const noexcept override { return text_.c_str(); }
 
 private:
@@ -87,11 +90,7 @@ public:
 private:
     void allocate_on(const Device& device) {
         base_ = {static_cast<char*>(device.allocate(used_ ? used_ : alignment)), device.release};
-        if (!base_) {
-            size_t free = 0, total = 0;
-            device.memory(&free, &total);
-            throw DeviceMemoryError(device.name, used_, free, total);
-        }
+        if (!base_) throw DeviceMemoryError(device, used_);
         device.clear(base_.get(), used_);
         restart();
     }

@@ -218,6 +218,7 @@ void Plan<T>::place_loss(const ActivationSpec& head) {
     append<LossStep<T>>(loss_, table_, identity(head) ? "loss" : "loss with its activation", last_,
                         identity(head) ? View<T>{} : output_.data, targets, smoothed, labels, weights, spec_.loss, kind,
                         binary, &metrics_, losses_);
+    loss_step_ = static_cast<const LossStep<T>*>(loss_.back().steps.back().get());
     for (const auto& tensor : tensors_)
         if (tensor->penalties) append<PenaltyStep<T>>(loss_, table_, "penalty " + tensor->name, tensor.get());
     for (const ActivityPenalty<T>* penalty : activity_)

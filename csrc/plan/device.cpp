@@ -32,11 +32,7 @@ const void* Staging::pack(int side, int slot, const void* data, Index stride, In
         device_.release(to.memory);
         to.bytes = 0;
         to.memory = device_.allocate(needed);
-        if (!to.memory) {
-            size_t free = 0, total = 0;
-            device_.memory(&free, &total);
-            throw DeviceMemoryError(device_.name, needed, free, total);
-        }
+        if (!to.memory) throw DeviceMemoryError(device_, needed);
         to.bytes = needed;
     }
     to.packed.resize(needed);
@@ -59,7 +55,7 @@ template <class T>
 Plan<T>::~Plan() {
     if (!table_.device) return;
     const Entered entered(table_.device, queue_.get());
-    table_.device->wait();
+    table_.device->wait(nullptr);
     let_go();
     for (const Captured& captured : captured_) table_.device->forget(captured.graph);
     staging_.reset();
@@ -75,8 +71,10 @@ void Plan<T>::start_device() {
 template <class T>
 void Plan<T>::check_device() const {
     if (!table_.device) return;
-    if (const char* failure = table_.device->wait())
-        throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + failure);
+    size_t no_room = 0;
+    const char* const failure = table_.device->wait(&no_room);
+    if (failure && no_room > 0) throw DeviceMemoryError(*table_.device, no_room);
+    if (failure) throw std::runtime_error(std::string("[Plan] device '") + table_.device->name + "': " + failure);
 }
 
 // Packed rows of a matrix of the plan to rows of the host, `row_bytes` apart.
@@ -103,20 +101,22 @@ void Plan<T>::put_rows(View<T> to, Index cols, Index rows, const T* from) const 
     if (table_.device) put(to.data, held.data(), Index(held.size()));
 }
 
-// The caller's rows from `begin` on, as they come in the order, in the device's memory.
+// The caller's rows from `begin` on, as they come in the order, in the device's memory. What lies there already is read
+// where it is, so that it has no order.
 template <class T>
 Staged Plan<T>::stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side) {
     Staged staged;
-    const Index bytes = input_.cols * source_bytes[int(x.source)];
-    staged.x = {staging_->pack(side, 0, x.data, x.row_bytes, bytes, order, begin, rows), bytes, x.source};
+    const auto rows_of = [&](const Rows& from, int slot, Index cols) -> Rows {
+        if (from.there)
+            return {static_cast<const char*>(from.data) + begin * from.row_bytes, from.row_bytes, from.source};
+        const Index bytes = cols * source_bytes[int(from.source)];
+        return {staging_->pack(side, slot, from.data, from.row_bytes, bytes, order, begin, rows), bytes, from.source};
+    };
+    staged.x = rows_of(x, 0, input_.cols);
     if (y.labels)
         staged.y.labels = static_cast<const int32_t*>(
             staging_->pack(side, 1, y.labels, sizeof(int32_t), sizeof(int32_t), order, begin, rows));
-    if (y.values.data) {
-        const Index target_bytes = output_.cols * source_bytes[int(y.values.source)];
-        staged.y.values = {staging_->pack(side, 1, y.values.data, y.values.row_bytes, target_bytes, order, begin, rows),
-                           target_bytes, y.values.source};
-    }
+    if (y.values.data) staged.y.values = rows_of(y.values, 1, output_.cols);
     staged.y.weights = static_cast<const double*>(
         staging_->pack(side, 2, y.weights, sizeof(double), sizeof(double), order, begin, rows));
     return staged;
@@ -143,6 +143,7 @@ void Plan<T>::enqueue_step(const Batch& batch) {
     j.statistics = int32_t(learning_norms_.size());
     j.totals = totals_;
     table_.device->judge(j);
+    loss_step_->measure(batch, 0);
     if (ends_accumulation()) {
         update(batch, never);
         forget_gradients();
@@ -220,14 +221,14 @@ template <class T>
 void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captured) {
     Captured wanted;
     wanted.rows = batch.rows;
-    wanted.x = staged.x.data;
-    wanted.y = staged.y.labels ? static_cast<const void*>(staged.y.labels) : staged.y.values.data;
+    wanted.x = staged.x;
+    wanted.y = staged.y.values;
+    wanted.labels = staged.y.labels;
     wanted.weights = staged.y.weights;
     wanted.order = batch.order_source;
-    wanted.x_source = staged.x.source;
-    wanted.y_source = staged.y.values.source;
     const auto key = [](const Captured& c) {
-        return std::tie(c.rows, c.x, c.y, c.weights, c.order, c.x_source, c.y_source);
+        return std::tie(c.rows, c.x.data, c.x.row_bytes, c.x.source, c.y.data, c.y.row_bytes, c.y.source, c.labels,
+                        c.weights, c.order);
     };
     if (captured.rows > 0 && key(captured) == key(wanted)) return captured.graph;
     table_.device->forget(captured.graph);
@@ -251,7 +252,7 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
 template <class T>
 bool Plan<T>::is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept {
     const auto same = [](const Rows& a, const Rows& b) {
-        return std::tie(a.data, a.row_bytes, a.source) == std::tie(b.data, b.row_bytes, b.source);
+        return std::tie(a.data, a.row_bytes, a.source, a.there) == std::tie(b.data, b.row_bytes, b.source, b.there);
     };
     const Index last = begin < end && order ? Index(*std::max_element(order + begin, order + end)) : end - 1;
     return held_.x.data && last < held_.rows && same(held_.x, x) && same(held_.y.values, y.values) &&
@@ -262,14 +263,21 @@ template <class T>
 void Plan<T>::hold(const Rows& x, const Targets& y, Index rows) {
     if (!table_.device) return;
     const Turn turn = use();
+    keep_there(x, y, rows);
+}
+
+template <class T>
+void Plan<T>::keep_there(const Rows& x, const Targets& y, Index rows) {
     let_go();
     size_t free = 0, total = 0;
     table_.device->memory(&free, &total);
-    const auto bytes = [&](const Rows& r, Index cols) { return r.data ? cols * source_bytes[int(r.source)] : 0; };
+    const auto bytes = [&](const Rows& r, Index cols) {
+        return r.data && !r.there ? cols * source_bytes[int(r.source)] : 0;
+    };
     const Index x_bytes = bytes(x, input_.cols), y_bytes = bytes(y.values, output_.cols);
     const Index row_bytes =
         x_bytes + y_bytes + (y.labels ? Index(sizeof *y.labels) : 0) + (y.weights ? Index(sizeof *y.weights) : 0);
-    if (double(rows) * double(row_bytes) > 0.5 * double(free)) return;  // they come in turns then
+    if (!x.there && double(rows) * double(row_bytes) > 0.5 * double(free)) return;  // they come in turns then
     const auto keep_rows = [&](const void* data, Index stride, Index width) -> const void* {
         if (!data) return nullptr;
         void* const memory = table_.device->allocate(size_t(rows * width));
@@ -285,14 +293,21 @@ void Plan<T>::hold(const Rows& x, const Targets& y, Index rows) {
         }
         return memory;
     };
+    const auto keep = [&](const Rows& r, Index width) {
+        return r.there ? r : Rows{keep_rows(r.data, r.row_bytes, width), width, r.source};
+    };
     Staged& there = held_.there;
-    there.x = {keep_rows(x.data, x.row_bytes, x_bytes), x_bytes, x.source};
+    there.x = keep(x, x_bytes);
     there.y.labels = static_cast<const int32_t*>(keep_rows(y.labels, sizeof *y.labels, sizeof *y.labels));
-    there.y.values = {keep_rows(y.values.data, y.values.row_bytes, y_bytes), y_bytes, y.values.source};
+    there.y.values = keep(y.values, y_bytes);
     there.y.weights = static_cast<const double*>(keep_rows(y.weights, sizeof *y.weights, sizeof *y.weights));
     const size_t wanted =
-        1 + size_t(y.labels != nullptr) + size_t(y.values.data != nullptr) + size_t(y.weights != nullptr);
-    if (held_.memory.size() < wanted) return let_go();  // no room after all
+        size_t(x_bytes > 0) + size_t(y_bytes > 0) + size_t(y.labels != nullptr) + size_t(y.weights != nullptr);
+    if (held_.memory.size() < wanted) {  // no room after all
+        let_go();
+        if (x.there) throw DeviceMemoryError(*table_.device, size_t(rows * row_bytes));
+        return;
+    }
     held_.x = x;
     held_.y = y;
     held_.rows = rows;
@@ -307,7 +322,6 @@ void Plan<T>::release() {
 
 template <class T>
 void Plan<T>::let_go() noexcept {
-    if (held_.memory.empty()) return;
     for (void* memory : held_.memory) table_.device->release(memory);  // which waits for what reads it
     held_ = {};
 }
@@ -318,6 +332,13 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
                                 Index size, double budget_ms, Interrupt& interrupt) {
     const Budget budget(budget_ms);
     const Device& device = *table_.device;
+    // rows that lie there cannot be packed in an order: what goes with them is sent for this call
+    const auto done_with = [](Plan* plan) { plan->let_go(); };
+    std::unique_ptr<Plan, decltype(done_with)> keeps;
+    if (x.there && order && begin < end && !is_held(x, y, order, begin, end)) {
+        keeps.reset(this);
+        keep_there(x, y, 1 + Index(*std::max_element(order + begin, order + end)));
+    }
     const bool held = is_held(x, y, order, begin, end);
     const Index ahead = std::min(rows_ahead(size), (held ? steps_ahead : steps_staged(x, size)) * size);
     const auto rows_from = [&](Index row) { return std::min(ahead, end - row); };

@@ -81,11 +81,11 @@ struct Staged {
 struct Captured {
     void* graph = nullptr;
     Index rows = 0;
-    const void *x = nullptr, *y = nullptr, *weights = nullptr, *order = nullptr;
-    Source x_source{}, y_source{};
+    Rows x, y;
+    const void *labels = nullptr, *weights = nullptr, *order = nullptr;
 };
 
-// All of the caller's rows, in the device's memory for as long as they are held.
+// All of the caller's rows, in the device's memory for as long as they are held: copies, or where they lie there.
 struct Held {
     Rows x;
     Targets y;

@@ -272,6 +272,7 @@ private:
     double small_step(Index rows) const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
     bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
+    void keep_there(const Rows& x, const Targets& y, Index rows);
     void let_go() noexcept;
     Index rows_ahead(Index size) const noexcept { return std::max<Index>(1, most_rows_ahead / size) * size; }
     void prepare_scalars();
@@ -351,6 +352,7 @@ private:
     std::vector<std::pair<T*, std::pair<Index, double>>> first_values_;  // what is not zero before training
     std::vector<ActivityPenalty<T>*> activity_;
     std::vector<MetricUse> metrics_;
+    const LossStep<T>* loss_step_ = nullptr;
     Stages forward_, loss_, backward_, head_;
 
     Value<T> input_, last_, output_;  // last_: before a head that the loss contains

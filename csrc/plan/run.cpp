@@ -15,7 +15,7 @@ namespace fusednet {
 namespace {
 
 Rows from_row(const Rows& x, Index row) noexcept {
-    return {static_cast<const char*>(x.data) + row * x.row_bytes, x.row_bytes, x.source};
+    return {static_cast<const char*>(x.data) + row * x.row_bytes, x.row_bytes, x.source, x.there};
 }
 
 // Scattered rows of the batch to come, on their way while this one trains. Long rows need no help.

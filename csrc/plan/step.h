@@ -38,6 +38,7 @@ struct Rows {
     const void* data = nullptr;
     Index row_bytes = 0;
     Source source = Source::float32;
+    bool there = false;  // that is the memory of the plan's device; labels and weights are the host's always
 };
 
 struct Targets {

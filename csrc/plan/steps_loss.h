@@ -89,11 +89,19 @@ struct LossStep final : Step<T> {
                                  .loss = losses + task,
                                  .params = spec.params,
                                  .weights = weight});
+        if (!this->k.device || !b.gradients) measure(b, task);  // a device does not know yet whether the step counts
+    }
+
+    // The metrics of what `run` has left.
+    void measure(const Batch& b, Index task) const noexcept {
+        const Part part = part_of(*this, b, task);
         for (const MetricUse& metric : *metrics) {
             double* sums = metric.sums + task * metric.width;
             if (!this->k.device) std::fill(sums, sums + metric.width, 0.0);  // a device's grow with the batches
-            this->k.metric[int(metric.spec.kind)]({part.rows, part.cols, readonly(y.data ? y : at(x.data, part)), label,
-                                                   readonly(target), metric.spec.params, sums});
+            this->k.metric[int(metric.spec.kind)](
+                {part.rows, part.cols, readonly(at(outputs.data ? outputs : x.data, part)),
+                 labels ? labels + part.row : nullptr, readonly(targets.data ? at(targets, part) : View<T>{}),
+                 metric.spec.params, sums});
         }
     }
 };

@@ -37,6 +37,7 @@ from fusednet._config import (
     set_num_threads,
     show_config,
 )
+from fusednet._device import DeviceArray, device_array
 from fusednet._errors import ModelFileError, NonFiniteError
 from fusednet._native import __version__
 from fusednet.gradient_check import GradientReport, check_gradients
@@ -46,6 +47,7 @@ from fusednet.models import Sequential, load_model
 load = load_model
 
 __all__ = [
+    "DeviceArray",
     "GradientReport",
     "Input",
     "ModelFileError",
@@ -58,6 +60,7 @@ __all__ = [
     "check_gradients",
     "constraints",
     "datasets",
+    "device_array",
     "get_float32_matmul_precision",
     "get_num_threads",
     "initializers",

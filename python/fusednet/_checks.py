@@ -2,12 +2,14 @@
 
 import math
 import operator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusednet._samples import Array, finite, numbers, shown
+from fusednet import _device, _native
+from fusednet._device import DeviceArray
+from fusednet._samples import Array, finite, numbers, rows_there, shown
 from fusednet._samples import as_array as as_array
 from fusednet._samples import inputs as inputs
 from fusednet.callbacks import Callback
@@ -16,15 +18,31 @@ from fusednet.losses import Loss
 Samples = tuple[Array, Array, "NDArray[np.float64] | None"]  # x, y and the weights of the samples
 
 
-def targets(owner: str, argument: str, y: object, rows: int, loss: Loss, outputs: int, dtype: str) -> Array:
-    """Targets as the loss wants them: int32 labels (n,), or (n, outputs) of the model's type.
+def targets(
+    owner: str,
+    argument: str,
+    y: object,
+    rows: int,
+    loss: Loss,
+    outputs: int,
+    dtype: str,
+    *,
+    device: str = "cpu",
+    x_there: bool = False,
+) -> Array:
+    """Targets as the loss wants them: int32 labels (n,) of the host, or (n, outputs) where x lies.
+
+    Those of the host get the model's type. Those that lie on `device` as x does stay as they are; where the loss has
+    a domain, they are copied to the host to be looked at.
 
     Raises:
         TypeError: for a type that is no number.
         ValueError: for another number of rows than x has, a wrong shape, a label outside 0 .. outputs - 1, a target
             outside the loss's domain, NaN or infinity; the row and the value are named.
     """
-    array = as_array(owner, argument, y)
+    there = _device.taken(owner, argument, y, device)
+    stays = there is not None and x_there and not loss.takes_labels
+    array = cast(Array, there) if stays else as_array(owner, argument, y if there is None else there.numpy())
     if array.ndim == 0:
         raise ValueError(f"[{owner}] {argument} expects {rows} rows, got a single value")
     if array.shape[0] != rows:
@@ -32,7 +50,7 @@ def targets(owner: str, argument: str, y: object, rows: int, loss: Loss, outputs
     if loss.takes_labels:
         return labels(owner, argument, array, outputs)
     if array.ndim == 1 and outputs == 1:
-        array = array[:, None]
+        array = array.reshape(rows, 1)
     if array.shape != (rows, outputs):
         hint = ""
         if loss.name.startswith("categorical") and array.size == rows:
@@ -40,19 +58,30 @@ def targets(owner: str, argument: str, y: object, rows: int, loss: Loss, outputs
         raise ValueError(
             f"[{owner}] {argument} expects shape ({rows}, {outputs}) for {loss.name}, got {shown(array.shape)}{hint}"
         )
+    if stays:
+        values = rows_there(owner, argument, cast(DeviceArray, array), (outputs,), dtype, check_finite=True)
+        if loss.domain != (-math.inf, math.inf):
+            for first, copy in _device.pieces(cast(DeviceArray, values)):
+                _within(owner, argument, copy, loss, first)
+        return values
     array = np.ascontiguousarray(numbers(owner, argument, array, dtype), dtype=dtype)
     finite(owner, argument, array, dtype, (outputs,))
+    _within(owner, argument, array, loss)
+    return cast(Array, _native.device_array(array, device)) if x_there else array
+
+
+def _within(owner: str, argument: str, array: Array, loss: Loss, first: int = 0) -> None:
+    """Raises for a target outside of the loss's domain; `first` is the number of the first row."""
     least, most = loss.domain
     if least == -math.inf and most == math.inf:
-        return array
+        return
     bad = (array < least) | (array > most)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         domain = f"targets of at least {least:g}" if most == math.inf else f"targets in [{least:g}, {most:g}]"
         raise ValueError(
-            f"[{owner}] {argument} expects {domain} for {loss.name}, got {array[row, column]:g} in row {row}"
+            f"[{owner}] {argument} expects {domain} for {loss.name}, got {array[row, column]:g} in row {first + row}"
         )
-    return array
 
 
 def labels(owner: str, argument: str, array: Array, classes: int) -> NDArray[np.int32]:

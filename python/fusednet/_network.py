@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from numpy.typing import ArrayLike, NDArray
 
-from fusednet import _batchnorm, _checks, _names, _native, _seeds, _summary, _weights
+from fusednet import _batchnorm, _checks, _device, _names, _native, _seeds, _summary, _weights
 from fusednet._checks import Samples
 from fusednet._engine import Engine
 from fusednet._layer import Layer, checked_shape
@@ -184,7 +184,7 @@ class Network(Weighted):
         """
         self._need_built("recalibrate_batchnorm")
         shape = self._shape_for(x)
-        data = _checks.inputs(self.label, "x", x, shape, self.dtype, check_finite=check_finite)
+        data = _checks.inputs(self.label, "x", x, shape, self.dtype, check_finite=check_finite, device=self.device)
         _batchnorm.recalibrate(cast("Sequential", self), data)
 
     def fold_batchnorm(self) -> "Sequential":
@@ -226,7 +226,7 @@ class Network(Weighted):
             raise ValueError(f"[{self.label}] expects at least one layer, got none")
         if self._engine.input_shape is not None:
             return self._engine.input_shape
-        shape = _checks.as_array(self.label, "x", x).shape
+        shape = _device.shape_of(self.label, "x", x)
         if len(shape) < 2:
             raise ValueError(f"[{self.label}] x expects shape (n, ...), got {shape}")
         self._engine.output_shape(shape[1:])
@@ -243,21 +243,32 @@ class Network(Weighted):
         class_weight: object = None,
         check_finite: bool = True,
         prefix: str = "",
+        device: str | None = None,
     ) -> Samples:
-        data = _checks.inputs(self.label, f"{prefix}x", x, shape, self.dtype, check_finite=check_finite)
+        where = self.device if device is None else device
+        data = _checks.inputs(self.label, f"{prefix}x", x, shape, self.dtype, check_finite=check_finite, device=where)
         (outputs,) = self._engine.output_shape(shape)[-1:]
-        target = _checks.targets(self.label, f"{prefix}y", y, data.shape[0], loss, outputs, self.dtype)
+        there = _device.lies_there(data)
+        target = _checks.targets(
+            self.label, f"{prefix}y", y, data.shape[0], loss, outputs, self.dtype, device=where, x_there=there
+        )
         weights = _weights.sample_weights(
             self.label, sample_weight, class_weight, target, loss, data.shape[0], "float64", outputs
         )
         return data, target, weights
 
     def _batch(
-        self, x: object, y: object, loss: Loss, sample_weight: object = None, class_weight: object = None
+        self,
+        x: object,
+        y: object,
+        loss: Loss,
+        sample_weight: object = None,
+        class_weight: object = None,
+        device: str | None = None,
     ) -> Samples:
-        """One batch for training, the model built for it."""
+        """One batch for training, the model built for it. Arrays of the host, or of the model's or another device."""
         shape = self._shape_for(x)
-        data = self._samples(shape, x, y, loss, sample_weight=sample_weight, class_weight=class_weight)
+        data = self._samples(shape, x, y, loss, sample_weight=sample_weight, class_weight=class_weight, device=device)
         if not self.built:
             self.build(shape)
         return data

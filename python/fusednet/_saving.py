@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusednet import layers, losses, metrics, optimizers
+from fusednet._config import check_device, default_device
 from fusednet._errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -121,19 +122,24 @@ def _digest(version: str, config: str, arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def load_model(path: str | os.PathLike[str], compile: bool = True) -> "Sequential":
+def load_model(path: str | os.PathLike[str], compile: bool = True, *, device: str | None = None) -> "Sequential":
     """The model that `Sequential.save` wrote, ready to go on.
 
     Args:
         path: the file.
         compile: also restore the loss, the optimizer with its state, and the metrics.
+        device: where the model goes, whatever it was saved on: "cpu" or "cuda"; None for what the environment variable
+            FUSEDNET_DEVICE names, or the CPU.
 
     Raises:
+        ValueError, RuntimeError: there is no such device in this build or on this machine.
         FileNotFoundError: there is no such file.
         ModelFileError: the file is cut off, altered, of another version, or names something unknown.
     """
     from safetensors import SafetensorError, safe_open
 
+    where = default_device() if device is None else device
+    check_device("load_model" if device is not None else "FUSEDNET_DEVICE", where)
     shown = os.fspath(path)
     target = Path(path)
     if not target.exists():
@@ -144,7 +150,7 @@ def load_model(path: str | os.PathLike[str], compile: bool = True) -> "Sequentia
         with safe_open(target, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
             config = _config(shown, metadata)
-            model = _rebuild(shown, config)
+            model = _rebuild(shown, config, where)
             expected = _expected(model, config, dict.fromkeys(file.keys()))
             for name, shape in expected.items():
                 view = file.get_slice(name)
@@ -176,7 +182,7 @@ def _config(shown: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     return config
 
 
-def _rebuild(shown: str, config: Mapping[str, Any]) -> "Sequential":
+def _rebuild(shown: str, config: Mapping[str, Any], device: str) -> "Sequential":
     """The model that a configuration describes; no array is made yet."""
     from fusednet.models import Sequential
 
@@ -184,6 +190,7 @@ def _rebuild(shown: str, config: Mapping[str, Any]) -> "Sequential":
         state = config["state"]
         stack = [layers.deserialize(entry, "load_model") for entry in config["layers"]]
         model = Sequential(stack, config["name"], dtype=config["dtype"], seed=state["seed"])
+        model._engine.device = device
         if config["input_shape"] is not None and not model.built:
             model.build(tuple(config["input_shape"]))
         for counter in ("epochs", *_COUNTERS):

@@ -1,12 +1,12 @@
 """Weights of samples: those given, those of their classes, or the product of both."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusednet import _checks
+from fusednet import _checks, _device
 from fusednet.losses import Loss
 
 Array = NDArray[Any]
@@ -54,13 +54,15 @@ def sample_weights(
     if sample_weight is not None:
         result = _given(owner, sample_weight, rows, dtype)
     if class_weight is not None:
+        y = cast(_device.DeviceArray, y).numpy() if _device.lies_there(y) else y
         by_class = _of_classes(owner, class_weight, y, loss, rows, outputs).astype(dtype)
         result = by_class if result is None else result * by_class
     return result
 
 
 def _given(owner: str, value: object, rows: int, dtype: str) -> Array:
-    array = _checks.as_array(owner, "sample_weight", value)
+    there = _device.found(owner, "sample_weight", value)
+    array = _checks.as_array(owner, "sample_weight", value if there is None else there.numpy())
     if array.shape == (rows, 1):
         array = array[:, 0]
     if array.shape != (rows,):

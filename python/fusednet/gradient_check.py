@@ -170,7 +170,7 @@ def check_gradients(
     limit = None if max_elements is None else _checks.integer("check_gradients", "max_elements", max_elements, 1)
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"[check_gradients] tolerance expects a number in (0, 1), got {tolerance!r}")
-    rows, targets, weights = model._batch(x, y, loss, sample_weight)
+    rows, targets, weights = model._batch(x, y, loss, sample_weight, device="cpu")
     rows, targets = rows.astype(np.float64), _in_float64(targets)
     plan = _copy(model, rows.shape[0], inputs, model.device)
     input_gradient = np.zeros(rows.shape) if inputs else None

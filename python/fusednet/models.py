@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fusednet import _checks, _training, losses, optimizers
+from fusednet import _checks, _device, _training, losses, optimizers
 from fusednet._layer import Layer
 from fusednet._network import Network
 from fusednet._progress import Progress
@@ -122,7 +122,7 @@ class Sequential(Network):
 
         Args:
             x: (n, *input shape) of uint8, float32 or float64, read in place, by a device once a call; other real types
-                are converted where every value is exact.
+                are converted where every value is exact. An array on the model's device is read where it lies.
             y: integer labels (n,), or targets (n, outputs).
             batch_size: rows a step, 32 if not given; the last batch of an epoch may be smaller.
             epochs: number of the last epoch; training begins after `initial_epoch`.
@@ -225,7 +225,7 @@ class Sequential(Network):
         """The outputs (n, units) in inference mode."""
         show = _checks.verbosity(self.label, verbose)
         shape = self._shape_for(x)
-        data = _checks.inputs(self.label, "x", x, shape, self.dtype, check_finite=check_finite)
+        data = _checks.inputs(self.label, "x", x, shape, self.dtype, check_finite=check_finite, device=self.device)
         batch = self._inference_batch(batch_size, data.shape[0])
         if not self.built:
             self.build(shape)
@@ -267,7 +267,7 @@ class Sequential(Network):
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, return_dict: bool = False
     ) -> Any:
         """Loss (and metrics) of one batch in inference mode."""
-        rows = len(_checks.as_array(self.label, "x", x))
+        rows = _device.shape_of(self.label, "x", x)[0]
         return self.evaluate(x, y, rows, 0, sample_weight, return_dict=return_dict)
 
     def compute_gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Array]:

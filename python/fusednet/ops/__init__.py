@@ -2,7 +2,14 @@
 
 Arrays are float32 or float64, one type in a call; matrices are (n, c): n samples of c features. Outputs go to `out`
 where it is given (its columns contiguous), else to a new array. Inputs whose columns are not contiguous are copied
-first. `isa` forces one of the float32 tables ("baseline", "avx2", "avx512", ...); without it the widest is used.
+first.
+
+Arrays may lie on a device: `fusednet.DeviceArray`, or those of CuPy, PyTorch or JAX, which are taken without a copy.
+All of a call have to; its work is done there, what it makes lies there, and numbers (norms, losses, the sums of
+metrics) are fetched. Labels and indices may come from either side, since they are looked at on the host. The call waits
+for the device. What is not side by side in its memory is an error, not a copy.
+
+`isa` forces one of the float32 tables ("baseline", "avx2", "avx512", ...); without it the widest is used.
 
 Beside the functions written here, each activation and each noise of the catalogue has `<name>_forward` and
 `<name>_backward`, and each optimizer `<name>_update`; `help(fusednet.ops.elu_forward)` shows formula and parameters.

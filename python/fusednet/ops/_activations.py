@@ -59,11 +59,11 @@ def activation_forward(
         return given[1]  # type: ignore[no-any-return]
     x = _arrays.array(op, "x", x)
     slopes = _slopes(op, row, slope, x, values)
-    out = _arrays.output(op, out, x.shape, x.dtype)
+    out = _arrays.output(op, out, x.shape, x)
     if x.size == 0:
         return out
     if x.ndim > 2 or x.ndim == 0:
-        x = np.ascontiguousarray(x)
+        x = _arrays.contiguous(op, "x", x)
     _native.activation_forward(_arrays.flat(op, "x", x), _arrays.flat(op, "out", out), row["name"], values, isa, slopes)
     return out
 
@@ -120,11 +120,11 @@ def activation_backward(
     if saved.shape != dy.shape:
         raise ValueError(f"[{op}] 'saved' expects shape {dy.shape} as dy has, got {saved.shape}")
     slopes = _slopes(op, row, slope, dy, values)
-    dslope = np.zeros(dy.shape[-1] if dy.ndim else 1, dy.dtype) if row["slope"] == "learned" else None
-    out = _arrays.output(op, out, dy.shape, dy.dtype)
+    dslope = _arrays.full(dy, dy.shape[-1] if dy.ndim else 1, 0) if row["slope"] == "learned" else None
+    out = _arrays.output(op, out, dy.shape, dy)
     if dy.size:
         if dy.ndim not in (1, 2):
-            dy, saved = np.ascontiguousarray(dy), np.ascontiguousarray(saved)
+            dy, saved = _arrays.contiguous(op, "dy", dy), _arrays.contiguous(op, "saved", saved)
         views = [_arrays.flat(op, name, value) for name, value in (("dy", dy), ("saved", saved), ("out", out))]
         _native.activation_backward(views[0], views[1], views[2], row["name"], values, isa, slopes, dslope)
     return out if dslope is None else (out, _of_shape(dslope, slope))
@@ -157,16 +157,19 @@ def _slopes(op: str, row: dict[str, Any], slope: ArrayLike | None, x: Array, val
         op, "slope", x.dtype.type(slope) if isinstance(slope, (int, float, np.number)) else slope, x.dtype
     )
     if given.shape in ((), (1,)):
-        return np.full(columns, given.reshape(()), x.dtype)
+        return _arrays.full(x, columns, given)
     if given.shape == (columns,):
-        return np.ascontiguousarray(given)
+        return _arrays.contiguous(op, "slope", given)
     if given.shape != x.shape or row["slope"] == "learned":
         whole = "" if row["slope"] == "learned" else f" or {x.shape}"
         raise ValueError(f"[{op}] 'slope' expects shape (1,), ({columns},){whole}, got {given.shape}")
-    return given if given.ndim == 2 else _arrays.flat(op, "slope", np.ascontiguousarray(given))
+    return given if given.ndim == 2 else _arrays.flat(op, "slope", _arrays.contiguous(op, "slope", given))
 
 
 def _of_shape(dslope: Array, slope: ArrayLike | None) -> Array:
     """The gradient of slopes of each column as that of the slope given, which may be one for all."""
-    shape = np.shape(slope)  # type: ignore[arg-type]
-    return dslope if shape == dslope.shape else np.asarray(dslope.sum(dtype=np.float64), dslope.dtype).reshape(shape)
+    shape = _arrays.anywhere("slope", "slope", slope).shape
+    if shape == dslope.shape:
+        return dslope
+    total = _arrays.on_host("slope", "dslope", dslope).sum(dtype=np.float64)
+    return _arrays.beside(dslope, np.asarray(total, dslope.dtype).reshape(shape))

@@ -1,27 +1,92 @@
-"""Arrays on their way to a kernel."""
+"""Arrays on their way to a kernel, of the host or of a device."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
+
+from fusednet import _device, _native
+from fusednet._device import DeviceArray, lies_there
 
 Array = NDArray[Any]
 _TYPES = _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def array(op: str, name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> Array:
-    """A float32 or float64 array with contiguous columns; `dtype` is what the call's other arrays have."""
+def anywhere(op: str, name: str, value: object) -> Array:
+    """Any array as it is; one on a device is typed as the others, since all that is asked of both is the same."""
+    there = _device.found(op, repr(name), value)
+    if there is not None:
+        return cast(Array, there)
     try:
-        result = np.asarray(value)
+        return np.asarray(value)
     except ValueError as error:
         raise TypeError(f"[{op}] {name!r} expects an array, got {type(value).__name__}: {error}") from None
+
+
+def on_host(op: str, name: str, value: object) -> Array:
+    """The same as a NumPy array, copied from a device: of labels and indices, which are looked at."""
+    result = anywhere(op, name, value)
+    return cast(DeviceArray, result).numpy() if lies_there(result) else result
+
+
+def array(op: str, name: str, value: object, dtype: DTypeLike | None = None) -> Array:
+    """A float32 or float64 array with contiguous columns; `dtype` is what the call's other arrays have."""
+    result = checked_type(op, name, anywhere(op, name, value), dtype)
+    apart = result.ndim > 0 and result.shape[-1] > 1 and result.strides[-1] != result.itemsize
+    if lies_there(result):
+        if apart and result.size:
+            raise ValueError(
+                f"[{op}] {name!r} expects columns side by side in the device's memory, got strides of "
+                f"{tuple(result.strides)} bytes"
+            )
+        return result
+    return np.array(result, order="C") if apart or not result.flags.aligned else result
+
+
+def checked_type(op: str, name: str, result: Array, dtype: DTypeLike | None = None) -> Array:
+    """The array, which is of float32 or float64 and of `dtype`."""
     if result.dtype not in _TYPES or not result.dtype.isnative:
         raise TypeError(f"[{op}] {name!r} expects float32 or float64, got {result.dtype}")
     if dtype is not None and result.dtype != dtype:
         raise TypeError(f"[{op}] {name!r} expects {np.dtype(dtype)} as the arrays before it, got {result.dtype}")
-    apart = result.ndim > 0 and result.shape[-1] > 1 and result.strides[-1] != result.itemsize
-    return np.array(result, order="C") if apart or not result.flags.aligned else result
+    return result
+
+
+def contiguous(op: str, name: str, value: Array) -> Array:
+    """C-contiguous: a copy where it is not, an error on a device."""
+    if not lies_there(value):
+        return np.ascontiguousarray(value)
+    if not is_contiguous(value):
+        raise ValueError(
+            f"[{op}] {name!r} expects a C-contiguous array in the device's memory, got strides of "
+            f"{tuple(value.strides)} bytes for shape {value.shape}"
+        )
+    return value
+
+
+def is_contiguous(value: Array) -> bool:
+    return cast(DeviceArray, value).c_contiguous if lies_there(value) else value.flags.c_contiguous
+
+
+def empty(like: Array, shape: int | tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+    """A new array where `like` lies, of its type or another."""
+    kind = np.dtype(like.dtype if dtype is None else dtype)
+    if not lies_there(like):
+        return np.empty(shape, kind)
+    sizes = (shape,) if isinstance(shape, int) else shape
+    return cast(Array, _native.device_empty(sizes, kind, cast(DeviceArray, like)))
+
+
+def full(like: Array, shape: int | tuple[int, ...], value: object) -> Array:
+    """The same, filled with a number, given as such or as an array of one element."""
+    number = on_host("full", "value", value).reshape(())
+    return beside(like, np.full(shape, number, like.dtype))
+
+
+def beside(like: Array, values: Array) -> Array:
+    """An array of the host where `like` lies: itself or a copy."""
+    return cast(Array, _native.device_array(values, cast(DeviceArray, like).device)) if lies_there(like) else values
 
 
 def ready(value: Any, *others: Any) -> bool:
@@ -40,7 +105,7 @@ def ready(value: Any, *others: Any) -> bool:
     return True
 
 
-def matrix(op: str, name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> Array:
+def matrix(op: str, name: str, value: object, dtype: DTypeLike | None = None) -> Array:
     """The same, (n, c)."""
     result = array(op, name, value, dtype)
     if result.ndim != 2:
@@ -48,7 +113,7 @@ def matrix(op: str, name: str, value: ArrayLike, dtype: DTypeLike | None = None)
     return result
 
 
-def vector(op: str, name: str, value: ArrayLike | None, dtype: DTypeLike) -> Array | None:
+def vector(op: str, name: str, value: object, dtype: DTypeLike) -> Array | None:
     """The same, (c,), or None."""
     if value is None:
         return None
@@ -60,31 +125,41 @@ def vector(op: str, name: str, value: ArrayLike | None, dtype: DTypeLike) -> Arr
 
 def in_place(op: str, name: str, value: object) -> Array:
     """An array that the call updates: its own memory, C-contiguous."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"[{op}] {name!r} expects a NumPy array, which is updated in place, got {type(value).__name__}")
-    if not value.flags.c_contiguous:
+    found = _written(op, name, value, "a NumPy or device array, which is updated in place")
+    if not is_contiguous(found):
         raise ValueError(f"[{op}] {name!r} expects a C-contiguous array, which is updated in place")
-    return array(op, name, value)
+    return array(op, name, found)
 
 
-def output(op: str, out: Array | None, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> Array:
-    """The array to write to: the one given, which has to fit, or a new one."""
-    if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"[{op}] {name!r} expects a NumPy array, got {type(out).__name__}")
-    if out.dtype != dtype:
-        raise TypeError(f"[{op}] {name!r} expects {np.dtype(dtype)}, got {out.dtype}")
-    if out.shape != shape:
-        raise ValueError(f"[{op}] {name!r} expects shape {shape}, got {out.shape}")
-    return out
+def output(op: str, out: Array | None, shape: tuple[int, ...], like: Array, name: str = "out") -> Array:
+    """The array to write to: the one given, which has to fit, or a new one where `like` lies. It is of like's type."""
+    return empty(like, shape) if out is None else fitting(op, out, shape, like.dtype, name)
+
+
+def fitting(op: str, out: object, shape: tuple[int, ...], dtype: DTypeLike, name: str = "out") -> Array:
+    """The array that was given to be written to."""
+    found = _written(op, name, out, "a NumPy or device array")
+    if found.dtype != dtype:
+        raise TypeError(f"[{op}] {name!r} expects {np.dtype(dtype)}, got {found.dtype}")
+    if found.shape != shape:
+        raise ValueError(f"[{op}] {name!r} expects shape {shape}, got {found.shape}")
+    return found
+
+
+def _written(op: str, name: str, value: object, what: str) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    there = _device.found(op, repr(name), value)
+    if there is None:
+        raise TypeError(f"[{op}] {name!r} expects {what}, got {type(value).__name__}")
+    return cast(Array, there)
 
 
 def flat(op: str, name: str, value: Array) -> Array:
     """A view as (n, c) of an array that is not copied: what the kernel writes, the caller sees."""
     if value.ndim in (1, 2):
         return value
-    if not value.flags.c_contiguous:
+    if not is_contiguous(value):
         raise ValueError(f"[{op}] {name!r} expects a C-contiguous array of {value.ndim} dimensions")
     return value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1)
 

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 def batchnorm_statistics(x: ArrayLike, *, isa: str | None = None) -> tuple[Array, Array]:
     """Mean and biased variance of each column of x (n, c), in two passes."""
     x = _arrays.matrix("batchnorm_statistics", "x", x)
-    mean, variance = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    mean, variance = _arrays.empty(x, x.shape[1]), _arrays.empty(x, x.shape[1])
     _native.batchnorm_statistics(x, mean, variance, isa)
     return mean, variance
 
@@ -63,9 +63,9 @@ def batchnorm_forward(
     else:
         x = _arrays.matrix(op, "x", x)
         affine = [_arrays.vector(op, name, value, x.dtype) for name, value in (("gamma", gamma), ("beta", beta))]
-        given = [x, *affine, _arrays.output(op, out, x.shape, x.dtype), _slopes(op, row, slope, x, values)]
+        given = [x, *affine, _arrays.output(op, out, x.shape, x), _slopes(op, row, slope, x, values)]
     of, factor, offset, y, slopes = given
-    mean, variance = np.empty(of.shape[1], of.dtype), np.empty(of.shape[1], of.dtype)
+    mean, variance = _arrays.empty(of, of.shape[1]), _arrays.empty(of, of.shape[1])
     _native.batchnorm_forward(of, mean, variance, factor, offset, y, epsilon, row["name"], values, isa, slopes, True)
     return y, mean, variance
 
@@ -96,7 +96,7 @@ def batchnorm_inference(
         raise TypeError(f"[{op}] expects a mean and a variance, got None")
     row, values = _elementwise(op, activation, params)
     slopes = _slopes(op, row, slope, x, values)
-    out = _arrays.output(op, out, x.shape, x.dtype)
+    out = _arrays.output(op, out, x.shape, x)
     _native.batchnorm_forward(
         x, vectors["mean"], vectors["variance"], vectors["gamma"], vectors["beta"], out, epsilon, row["name"], values,
         isa, slopes,
@@ -157,8 +157,8 @@ def batchnorm_backward(
     if vectors["mean"] is None or vectors["variance"] is None:
         raise TypeError(f"[{op}] expects a mean and a variance, got None")
     slopes = _slopes(op, row, slope, dy, values)
-    out = _arrays.output(op, out, dy.shape, dy.dtype)
-    dgamma, dbeta, dslope = (np.empty(dy.shape[1], dy.dtype) for _ in range(3))
+    out = _arrays.output(op, out, dy.shape, dy)
+    dgamma, dbeta, dslope = (_arrays.empty(dy, dy.shape[1]) for _ in range(3))
     learned = row["slope"] == "learned"
     _native.batchnorm_backward(
         dy, x, y, vectors["mean"], vectors["variance"], vectors["gamma"], vectors["beta"], out, dgamma, dbeta,

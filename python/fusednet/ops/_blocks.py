@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fusednet import _native
@@ -50,8 +49,8 @@ def layer_norm_forward(
         raise ValueError(f"[{op}] epsilon expects a finite number of at least 0, got {epsilon}")
     x = _arrays.matrix(op, "x", x)
     weights = [_vector(op, name, value, x.shape[1], x) for name, value in (("gamma", gamma), ("beta", beta))]
-    out = _arrays.output(op, out, x.shape, x.dtype)
-    mean, inverse = np.empty(x.shape[0], x.dtype), np.empty(x.shape[0], x.dtype)
+    out = _arrays.output(op, out, x.shape, x)
+    mean, inverse = _arrays.empty(x, x.shape[0]), _arrays.empty(x, x.shape[0])
     _native.layernorm_forward(x, weights[0], weights[1], out, mean, inverse, epsilon, isa)
     return out, mean, inverse
 
@@ -99,8 +98,8 @@ def layer_norm_backward(
     if rows[0] is None or rows[1] is None:
         raise TypeError(f"[{op}] expects a mean and an inverse, got None")
     weights = _vector(op, "gamma", gamma, dy.shape[1], dy)
-    out = _arrays.output(op, out, dy.shape, dy.dtype)
-    dgamma, dbeta = np.empty(dy.shape[1], dy.dtype), np.empty(dy.shape[1], dy.dtype)
+    out = _arrays.output(op, out, dy.shape, dy)
+    dgamma, dbeta = _arrays.empty(dy, dy.shape[1]), _arrays.empty(dy, dy.shape[1])
     _native.layernorm_gradients(dy, x, rows[0], rows[1], dgamma, dbeta, isa)  # first: dx may be dy
     _native.layernorm_backward(dy, x, weights, rows[0], rows[1], out, isa)
     return out, dgamma, dbeta
@@ -138,7 +137,7 @@ def scaled_add(
     b = _arrays.matrix(op, "b", b)
     left = None if a is None else _like(op, "a", a, b)
     factors = _vector(op, "scale", scale, b.shape[0], b)
-    out = _arrays.output(op, out, b.shape, b.dtype)
+    out = _arrays.output(op, out, b.shape, b)
     _native.scaled_add(left, b, factors, out, isa)
     return out
 

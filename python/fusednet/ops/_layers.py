@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fusednet import _native
+from fusednet._device import lies_there
 from fusednet.ops import _arrays
 from fusednet.ops._activations import _row, _slopes, activation_forward
 
@@ -36,18 +37,13 @@ def gemm(
         >>> ops.gemm(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]), bias=np.ones(2)).tolist()
         [[2.0, 3.0], [4.0, 5.0]]
     """
-    left = np.asarray(a)
-    left = left if left.ndim == 2 and left.flags.aligned else _arrays.matrix("gemm", "a", a)
-    _arrays.array("gemm", "a", left[:0])
-    right = np.asarray(b)
-    if right.ndim != 2 or not right.flags.aligned or right.itemsize not in right.strides:
-        right = _arrays.matrix("gemm", "b", b)
-    _arrays.array("gemm", "b", right[:0], left.dtype)
+    left = _strided("a", a)
+    right = _strided("b", b, left.dtype)
     if left.shape[1] != right.shape[0]:
         raise ValueError(f"[gemm] 'b' expects shape ({left.shape[1]}, n), got {right.shape}")
     if accumulate and out is None:
         raise ValueError("[gemm] 'accumulate' expects 'out', got None")
-    out = _arrays.output("gemm", out, (left.shape[0], right.shape[1]), left.dtype)
+    out = _arrays.output("gemm", out, (left.shape[0], right.shape[1]), left)
     row = _arrays.vector("gemm", "bias", bias, left.dtype)
     _native.gemm(left, right, out, row, accumulate, isa=isa, precision=precision)
     return out
@@ -91,7 +87,7 @@ def dense_forward(
     bias = _arrays.vector(op, "b", b, x.dtype)
     if bias is not None and bias.shape != w.shape[1:]:
         raise ValueError(f"[{op}] 'b' expects shape ({w.shape[1]},), got {bias.shape}")
-    out = _arrays.output(op, out, (x.shape[0], w.shape[1]), x.dtype)
+    out = _arrays.output(op, out, (x.shape[0], w.shape[1]), x)
     row = _row(op, activation or "linear")
     values = _arrays.parameters(row["name"], row["params"], params)
     slopes = _slopes(op, row, slope, out, values)
@@ -124,7 +120,7 @@ def dense_backward(dz: ArrayLike, x: ArrayLike, w: ArrayLike, *, isa: str | None
 def column_sums(x: ArrayLike, *, out: Array | None = None, isa: str | None = None) -> Array:
     """sum over the rows of x (n, c): (c,)."""
     x = _arrays.matrix("column_sums", "x", x)
-    out = _arrays.output("column_sums", out, x.shape[1:], x.dtype)
+    out = _arrays.output("column_sums", out, x.shape[1:], x)
     _native.column_sums(x, out, isa)
     return out
 
@@ -138,13 +134,25 @@ def gather(
     isa: str | None = None,
 ) -> Array:
     """Rows of src (n, c), of uint8, float32 or float64, in the given order, converted to float32 or float64."""
-    if np.ndim(src) != 2:
-        raise ValueError(f"[gather] 'src' expects shape (n, c), got {np.shape(src)}")
-    indices = None if order is None else np.asarray(order)
+    src = _arrays.anywhere("gather", "src", src)
+    if src.ndim != 2:
+        raise ValueError(f"[gather] 'src' expects shape (n, c), got {src.shape}")
+    indices = None if order is None else _arrays.on_host("gather", "order", order)
     if indices is not None and indices.dtype.kind not in "iu" and indices.size:
         raise TypeError(f"[gather] 'order' expects integers, got {indices.dtype}")
     indices = None if indices is None else np.ascontiguousarray(indices, np.int64)
     rows = len(src) if indices is None else indices.size
-    out = np.empty((rows, np.asarray(src).shape[-1]), dtype) if out is None else out
+    out = _arrays.empty(src, (rows, src.shape[1]), dtype) if out is None else _arrays.anywhere("gather", "out", out)
     _native.gather(src, indices, out, isa)
     return out
+
+
+def _strided(name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> Array:
+    """A factor of a product: (n, c) with either axis contiguous; a copy where neither is."""
+    given = _arrays.anywhere("gemm", name, value)
+    fits = given.ndim == 2 and (name == "a" or given.itemsize in given.strides)
+    if lies_there(given) and given.ndim == 2:
+        fits = True  # the compiled code says what it cannot read
+    elif fits:
+        fits = given.flags.aligned
+    return _arrays.checked_type("gemm", name, given, dtype) if fits else _arrays.matrix("gemm", name, given, dtype)

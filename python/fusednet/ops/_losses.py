@@ -74,11 +74,11 @@ def loss(
     if weights is not None:
         if weights.shape != x.shape[:1]:
             raise ValueError(f"[{name}] 'sample_weight' expects shape {x.shape[:1]}, got {weights.shape}")
-        weights = np.ascontiguousarray(weights)
+        weights = _arrays.contiguous(name, "sample_weight", weights)
     if y is not None:
-        _arrays.output(name, y, x.shape, x.dtype, "y")
+        _arrays.output(name, y, x.shape, x, "y")
     if gradient or dx is not None:
-        dx = _arrays.output(name, dx, x.shape, x.dtype, "dx")
+        dx = _arrays.output(name, dx, x.shape, x, "dx")
     return float(_native.loss(name, x, wanted, y, dx, scale, values, weights, isa)), dx
 
 
@@ -133,7 +133,7 @@ def metric(
     shape = (fixed + per_output * x.shape[1],)
     if sums is None:
         sums = np.zeros(shape)
-    _arrays.output(name, sums, shape, np.dtype(np.float64), "sums")
+    _arrays.fitting(name, sums, shape, np.float64, "sums")
     _native.metric(name, x, _target(name, target, x, True), sums, values, isa)
     return sums
 
@@ -151,7 +151,9 @@ def accuracy(x: ArrayLike, target: ArrayLike, *, threshold: float = 0.5, isa: st
     """
     sums = metric("accuracy", x, target, isa=isa, threshold=threshold)
     if sums[1] == 0:
-        raise ValueError(f"[accuracy] 'x' expects at least one row, got shape {np.shape(x)}")
+        raise ValueError(
+            f"[accuracy] 'x' expects at least one row, got shape {_arrays.anywhere('accuracy', 'x', x).shape}"
+        )
     return float(sums[0] / sums[1])
 
 
@@ -159,13 +161,17 @@ def _smoothed(op: str, target: Array, x: Array, smoothing: float, isa: str | Non
     if not 0.0 <= smoothing <= 1.0:
         raise ValueError(f"[{op}] 'label_smoothing' expects a number in [0, 1], got {smoothing!r}")
     labels = target if target.ndim == 1 else None
-    rows = np.empty(x.shape, x.dtype) if target.ndim == 1 else np.array(target, order="C")
+    rows = _arrays.empty(x, x.shape)
+    if labels is None:
+        _native.scaled_add(None, target, None, rows)  # a copy
     _native.smooth_targets(rows, smoothing, op.startswith(("binary", "sigmoid")), labels, isa)
     return rows
 
 
 def _target(op: str, target: ArrayLike, x: Array, takes_labels: bool) -> Array:
-    values = np.asarray(target)
+    values = _arrays.anywhere(op, "target", target)
+    if values.dtype.kind in "iub":
+        values = _arrays.on_host(op, "target", values)
     if values.ndim == 1 and values.dtype.kind in "iub" and takes_labels:
         classes = max(x.shape[1], 2)
         if values.shape[0] != x.shape[0]:

@@ -131,7 +131,7 @@ def uniform(
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"[{op}] dtype expects float32 or float64, got {kind}")
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    out = _arrays.output(op, out, sizes, kind)
+    out = np.empty(sizes, kind) if out is None else _arrays.fitting(op, out, sizes, kind)
     view = _arrays.flat(op, "out", out)
     _native.uniform(view, float(low), float(high), *_position(op, view, seed, stream, first_row, first_col, width), isa)
     return out
@@ -164,9 +164,9 @@ def _call(
     name = op if noise not in _ROWS else op.replace("noise", noise, 1)
     values = checked(name, noise, params)
     value = _arrays.array(name, argument, value)
-    out = _arrays.output(name, out, value.shape, value.dtype)
+    out = _arrays.output(name, out, value.shape, value)
     if value.ndim not in (1, 2):
-        value = np.ascontiguousarray(value)
+        value = _arrays.contiguous(name, argument, value)
     view, to = _arrays.flat(name, argument, value), _arrays.flat(name, "out", out)
     kernel = _native.noise_forward if op == "noise_forward" else _native.noise_backward
     kernel(view, to, noise, values, *_position(name, view, *draw), isa)

@@ -38,7 +38,7 @@ def maxout_forward(x: ArrayLike, pieces: int, *, out: Array | None = None, isa: 
     pieces = _integer(op, "pieces", pieces, 1)
     if x.shape[1] < pieces or x.shape[1] % pieces:
         raise ValueError(f"[{op}] 'x' expects shape (n, {pieces} * c), got {x.shape}")
-    out = _arrays.output(op, out, (x.shape[0], x.shape[1] // pieces), x.dtype)
+    out = _arrays.output(op, out, (x.shape[0], x.shape[1] // pieces), x)
     _native.maxout_forward(x, out, isa)
     return out
 
@@ -71,7 +71,7 @@ def maxout_backward(
         raise ValueError(f"[{op}] 'y' expects shape {dy.shape}, got {y.shape}")
     if x.shape[0] != dy.shape[0] or x.shape[1] < dy.shape[1] or not dy.shape[1] or x.shape[1] % dy.shape[1]:
         raise ValueError(f"[{op}] 'x' expects shape ({dy.shape[0]}, pieces * {dy.shape[1]}), got {x.shape}")
-    out = _arrays.output(op, out, x.shape, x.dtype)
+    out = _arrays.output(op, out, x.shape, x)
     _native.maxout_backward(dy, x, y, out, isa)
     return out
 
@@ -108,11 +108,11 @@ def max_pool_forward(
     n, height, width, channels = x.shape
     high, wide = _regions(op, "rows", rows, height), _regions(op, "cols", cols, width)
     shape = n, high.shape[1], wide.shape[1], channels
-    out = _arrays.output(op, out, shape, x.dtype)
-    if not out.flags.c_contiguous:
+    out = _arrays.output(op, out, shape, x)
+    if not _arrays.is_contiguous(out):
         raise ValueError(f"[{op}] 'out' expects a C-contiguous array of 4 dimensions")
-    argmax = np.empty(shape, np.int32)
-    flat = np.ascontiguousarray(x).reshape(n, height * width * channels)
+    argmax = _arrays.empty(x, shape, np.int32)
+    flat = _arrays.contiguous(op, "x", x).reshape(n, height * width * channels)
     features = math.prod(shape[1:])
     views = out.reshape(n, features), argmax.reshape(n, features)
     _native.pool_forward(flat, high, wide, *views, height, width, channels, isa)
@@ -148,16 +148,16 @@ def max_pool_backward(
         [0.0, 7.0, 0.0, 0.0]
     """
     op = "max_pool_backward"
-    dy = np.ascontiguousarray(_arrays.array(op, "dy", dy))
-    places = np.ascontiguousarray(argmax)
+    dy = _arrays.contiguous(op, "dy", _arrays.array(op, "dy", dy))
+    places = _arrays.contiguous(op, "argmax", _arrays.anywhere(op, "argmax", argmax))
     if dy.ndim != 4 or places.shape != dy.shape:
         raise ValueError(f"[{op}] expects dy and argmax (n, i, j, channels), got {dy.shape} and {places.shape}")
     if places.dtype != np.int32:
         raise TypeError(f"[{op}] 'argmax' expects int32, got {places.dtype}")
     sizes = tuple(_integer(op, "shape", size, 0) for size in shape)
     n, features = dy.shape[0], math.prod(dy.shape[1:])
-    out = _arrays.output(op, out, (n, *sizes), dy.dtype)
-    if not out.flags.c_contiguous:
+    out = _arrays.output(op, out, (n, *sizes), dy)
+    if not _arrays.is_contiguous(out):
         raise ValueError(f"[{op}] 'out' expects a C-contiguous array of 4 dimensions")
     flat = out.reshape(n, math.prod(sizes))
     _native.pool_backward(dy.reshape(n, features), places.reshape(n, features), flat, isa)
@@ -222,7 +222,7 @@ def _integer(op: str, name: str, value: object, least: int) -> int:
 
 
 def _regions(op: str, name: str, value: ArrayLike, size: int) -> Regions:
-    given = np.asarray(value)
+    given = _arrays.on_host(op, name, value)
     if given.dtype.kind not in "iu":
         raise TypeError(f"[{op}] {name!r} expects integers, got {given.dtype}")
     if given.ndim != 2 or given.shape[0] != 2:

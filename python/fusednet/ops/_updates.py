@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusednet import _names, _native
+from fusednet import _device, _names, _native
 from fusednet.ops import _arrays
 
 Array = NDArray[Any]
@@ -79,9 +79,10 @@ def optimizer_update(
         raise ValueError(f"[{op}] 'slots' expects {', '.join(names) or 'none'}, got {len(slots)} arrays")
     state = [_state(op, name, slot, w) for name, slot in zip(names, slots, strict=True)]
     mean = None if average is None else _state(op, "average", average, w)
+    flat_g = _arrays.contiguous(op, "g", g).reshape(-1)
     _native.optimizer_update(
-        optimizer, w.reshape(-1), np.ascontiguousarray(g).reshape(-1), state, step, list(hyper), scale, clip_value, isa,
-        decay, mean, average_momentum,
+        optimizer, w.reshape(-1), flat_g, state, step, list(hyper), scale, clip_value, isa, decay, mean,
+        average_momentum,
     )  # fmt: skip
 
 
@@ -102,7 +103,8 @@ def optimizer_slots(optimizer: str, w: Array, **hyper: float) -> list[Array]:
     if optimizer not in _ROWS:
         raise _names.unknown("optimizer_slots", "optimizer", optimizer, _ROWS)
     values = _arrays.parameters("optimizer_slots", dict(_ROWS[optimizer]["hyper"]), hyper)
-    return [np.full_like(w, first) for first in _native.optimizer_first_values(optimizer, values)]
+    like = _arrays.anywhere("optimizer_slots", "w", w)
+    return [_arrays.full(like, like.shape, first) for first in _native.optimizer_first_values(optimizer, values)]
 
 
 def constrain(name: str, w: Array, *, isa: str | None = None, **params: float) -> None:
@@ -157,7 +159,7 @@ def penalty(w: ArrayLike, *, l1: float = 0.0, l2: float = 0.0, g: Array | None =
         >>> ops.penalty(np.array([1.0, -2.0]), l1=0.5, l2=0.25, g=g), g.tolist()
         (2.75, [1.0, -1.5])
     """
-    values = np.ascontiguousarray(_arrays.array("penalty", "w", w))
+    values = _arrays.contiguous("penalty", "w", _arrays.array("penalty", "w", w))
     for factor, given in (("l1", l1), ("l2", l2)):
         if not 0.0 <= given < math.inf:
             raise ValueError(f"[penalty] {factor!r} expects a finite number of at least 0, got {given!r}")
@@ -189,7 +191,7 @@ def squared_norm(x: ArrayLike, *, isa: str | None = None) -> float:
     if _arrays.ready(x):
         ready: Any = x
         return _native.squared_norm(ready, isa)
-    values = np.ascontiguousarray(_arrays.array("squared_norm", "x", x))
+    values = _arrays.contiguous("squared_norm", "x", _arrays.array("squared_norm", "x", x))
     return float(_native.squared_norm(_arrays.flat("squared_norm", "x", values), isa))
 
 
@@ -201,7 +203,13 @@ def global_norm(arrays: Iterable[ArrayLike], *, isa: str | None = None) -> float
 def clip_by_value(g: Array, clipvalue: float) -> None:
     """Clamp every element to +-clipvalue, in place. NaN stays NaN."""
     limit = _positive("clip_by_value", "clipvalue", clipvalue)
-    np.clip(g, -limit, limit, out=g)
+    if _device.found("clip_by_value", "'g'", g) is None:
+        np.clip(g, -limit, limit, out=g)
+        return
+    there = _arrays.in_place("clip_by_value", "g", g).reshape(1, -1)
+    clipped = _arrays.full(there, there.shape, 0)  # 0 - (-1) * g, the gradient of a step clipped
+    optimizer_update("sgd", clipped, there, hyper=[-1.0], clip_value=limit)
+    _native.scaled_add(None, clipped, None, there)
 
 
 def clip_by_norm(g: Array, clipnorm: float) -> float:
@@ -229,8 +237,16 @@ def clip_by_global_norm(gradients: Iterable[Array], global_clipnorm: float) -> f
     norm = global_norm(arrays)
     if norm > limit:
         for g in arrays:
-            g *= g.dtype.type(limit / norm)
+            _scale(g, limit / norm)
     return norm
+
+
+def _scale(g: Array, factor: float) -> None:
+    if _device.found("clip_by_global_norm", "'gradients'", g) is None:
+        g *= g.dtype.type(factor)
+        return
+    row = _arrays.in_place("clip_by_global_norm", "gradients", g).reshape(1, -1)
+    _native.scaled_add(None, row, _arrays.full(row, 1, factor), row)
 
 
 def _positive(op: str, name: str, value: float) -> float:

@@ -1,0 +1,84 @@
+#include "call.h"
+
+#include <algorithm>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include "../plan/arena.h"
+
+namespace fusednet::bindings {
+namespace {
+
+thread_local DeviceCall* current_call = nullptr;
+
+// Queues between calls, kept for good: a process has about as many as it has threads at work.
+std::mutex idle_lock;
+std::vector<std::pair<const Device*, void*>> idle;
+
+void* take_queue(const char* op, const Device& device) {
+    {
+        const std::lock_guard lock(idle_lock);
+        const auto found =
+            std::find_if(idle.begin(), idle.end(), [&](const auto& one) { return one.first == &device; });
+        if (found != idle.end()) {
+            void* const queue = found->second;
+            idle.erase(found);
+            return queue;
+        }
+    }
+    const char* why = "";
+    if (void* const queue = device.open(&why)) return queue;
+    throw std::runtime_error(std::string("[") + op + "] device '" + device.name + "': " + why);
+}
+
+}  // namespace
+
+DeviceCall::DeviceCall(const char* op, const Device& device)
+    : op_(op), device_(device), queue_(take_queue(op, device)), before_(current_call) {
+    entered_.emplace(&device_, queue_);
+    current_call = this;
+}
+
+DeviceCall::~DeviceCall() {
+    device_.wait(nullptr);  // takes a failure with it that was not asked for
+    for (void* const memory : rooms_) device_.release(memory);
+    current_call = before_;
+    entered_.reset();
+    const std::lock_guard lock(idle_lock);
+    idle.emplace_back(&device_, queue_);
+}
+
+DeviceCall* DeviceCall::current() noexcept {
+    return current_call;
+}
+
+void* DeviceCall::room(size_t bytes) {
+    rooms_.reserve(rooms_.size() + 1);
+    void* const memory = device_.allocate(bytes ? bytes : 1);
+    if (!memory) throw DeviceMemoryError(device_, bytes, op_);
+    rooms_.push_back(memory);
+    return memory;
+}
+
+void DeviceCall::finish() {
+    const char* failure = nullptr;
+    size_t no_room = 0;
+    {
+        const py::gil_scoped_release release;
+        failure = device_.wait(&no_room);
+    }
+    if (failure && no_room > 0) throw DeviceMemoryError(device_, no_room, op_);
+    if (failure) throw std::runtime_error(std::string("[") + op_ + "] device '" + device_.name + "': " + failure);
+}
+
+void Sides::add(const char* name, const py::array& array, const Device* device) {
+    if (!first_) first_ = name, device_ = device;
+    if (device == device_) return;
+    const auto indices = [](const py::array& a) { return a.dtype().kind() == 'i'; };
+    if (!device && indices(array)) return;
+    throw py::type_error(std::string("[") + op_ + "] '" + name + "' expects an array " + place_text(device_) + " as '" +
+                         first_ + "' is, got one " + place_text(device));
+}
+
+}  // namespace fusednet::bindings
