@@ -176,7 +176,7 @@ class _Roof:
     def ratio(self, row: Row, rival: Row) -> float | None:
         """The rival's time over the least that ours could be, or None where that was not measured."""
         threads, seconds = row["threads"], rival.get("seconds", {}).get("median")
-        if seconds is None or rival["side"] == COPY:
+        if seconds is None or rival["side"] == COPY or row["group"] == "device":
             return None
         if "flops" in row and threads in self.products and row["row"] not in _REDUCED:
             return float(seconds * self.products[threads] / row["flops"])

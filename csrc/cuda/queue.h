@@ -1,0 +1,104 @@
+// A queue of device "cuda": what runtime.cpp keeps of a stream.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+#include "device.h"
+#include "runtime.h"
+#include "steps.h"
+#include "text.h"
+
+namespace fusednet::cuda {
+
+constexpr size_t mebibyte = size_t(1) << 20;
+constexpr int text_size = 320;
+
+// A process may use several devices; ours is current only while we need it to be.
+class Current {
+public:
+    Current() noexcept {
+        if (cudaGetDevice(&before_) != cudaSuccess) before_ = device_number;
+        if (before_ != device_number) (void)cudaSetDevice(device_number);
+    }
+    ~Current() {
+        if (before_ != device_number) (void)cudaSetDevice(before_);
+    }
+    Current(const Current&) = delete;
+    Current& operator=(const Current&) = delete;
+
+private:
+    int before_ = device_number;
+};
+
+// Errors of what ran before, which any later call returns.
+inline bool is_late(cudaError_t error) noexcept {
+    return error >= cudaErrorIllegalAddress && error < cudaErrorNotPermitted && error != cudaErrorLaunchOutOfResources;
+}
+
+// Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other. As large
+// as the uploads, within limits, so that the host need not wait for what was enqueued before.
+struct Staging {
+    static constexpr size_t least = mebibyte, most = 32 * mebibyte, alignment = 256;
+    char* bytes = nullptr;
+    size_t half = 0;
+    cudaEvent_t read[2] = {};  // when the device has read all of a half
+    bool refused = false;
+    int side = 0;
+    size_t used = 0;
+};
+
+struct Block {
+    void* memory = nullptr;
+    size_t bytes = 0;
+    Block* older = nullptr;
+};
+struct Held {
+    Block* newest = nullptr;
+};
+
+// A step that is kept: as a graph, or as a program.
+struct Captured {
+    cudaGraphExec_t graph = nullptr;
+    Program program = {};
+    bool refused = false;
+};
+
+struct Queue {
+    cudaStream_t stream = nullptr;
+    const int32_t* guard = nullptr;
+    Held held[int(Space::count)];
+    Staging staging;
+    const char* last_kernel = "none";
+    bool failed = false, capturing = false;
+    Captured* recording = nullptr;
+    size_t no_room = 0;  // bytes that it failed for
+    char failure[text_size] = {}, told[text_size] = {};
+
+    void fail(const char* what, const char* why) noexcept {
+        if (!failed) print(failure, sizeof failure, "%s: %s", what, why);
+        failed = true;
+    }
+    // Takes the error from the runtime as well, so that no later call is blamed for it.
+    bool check(cudaError_t error, const char* what) noexcept {
+        if (error == cudaSuccess) return true;
+        (void)cudaGetLastError();
+        if (!is_late(error)) {
+            fail(what, cudaGetErrorString(error));
+            return false;
+        }
+        char kernel[text_size];
+        print(kernel, sizeof kernel, "kernel '%s' or one before it", last_kernel);
+        fail(kernel, cudaGetErrorString(error));
+        return false;
+    }
+    // All that was asked of the device is done.
+    bool finish() noexcept {
+        if (!check(cudaStreamSynchronize(stream), "waiting for the device")) return false;
+        staging.used = 0;
+        return true;
+    }
+};
+
+}  // namespace fusednet::cuda
