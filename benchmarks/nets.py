@@ -114,7 +114,7 @@ ODD_SMALL = Net((37, 211, 97, 3), 19)
 ODD_MIDDLE = Net((1000, 777, 333, 11), 129)
 
 WIDE = Net((8192, 8192, 8192, 10), 4096)
-_LARGE_BATCH = replace(LARGE, batch=4096)
+LARGE_BATCH = replace(LARGE, batch=4096)
 _NARROW = replace(SMALL, widths=(256, 256, 256, 2))
 BOTH_WAYS = (  # beside no rival: steps of one launch, and the same with a launch for each kernel
     replace(SMALL, programs=False),
@@ -128,9 +128,9 @@ ON_DEVICE = (
     *BOTH_WAYS,
     FIRST,
     MIDDLE,
-    _LARGE_BATCH,
-    replace(_LARGE_BATCH, precision="high"),
-    replace(_LARGE_BATCH, precision="medium"),
+    LARGE_BATCH,
+    replace(LARGE_BATCH, precision="high"),
+    replace(LARGE_BATCH, precision="medium"),
     WIDE,
 )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fusednet import _native
-from fusednet.benchmarks import kernels_device, nets
+from fusednet.benchmarks import kernels_device, nets, targets
 from fusednet.benchmarks.compare import Bench, Rival, duration, measure, summary, take_turns
 from fusednet.benchmarks.nets import Net
 from fusednet.benchmarks.team import OURS, SideError
@@ -123,7 +123,7 @@ def device(bench: Bench) -> None:
                     if replace(net, device="cpu") in nets.BOTH_WAYS
                     else [
                         Rival("torch eager", "torch", "device step", note=note),
-                        Rival("torch.compile, CUDA graphs", "torch", "graph step", note=note),
+                        Rival(targets.GRAPHS, "torch", "graph step", note=note),
                         Rival("JAX scan", "jax", "scan", note=note),
                     ],
                     threads=[bench.most],

@@ -7,7 +7,7 @@ that any side's had, or moved its bytes as fast as a copy: a target above that i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fusednet.benchmarks import kernels_device, nets
@@ -15,6 +15,7 @@ from fusednet.benchmarks.kernels import ADAMS, COPY, NORMS, SIZES
 
 Row = dict[str, Any]
 ROOF = 0.80  # of the copy's bandwidth
+GRAPHS = "torch.compile, CUDA graphs"
 _REDUCED = (nets.LARGE_HIGH.name, nets.LARGE_MEDIUM.name)  # products that are not float32
 
 
@@ -114,6 +115,17 @@ TARGETS = (
     *(_adam(size, least) for size, least in zip(ADAMS, (3.0, 1.5, 1.2), strict=True)),
     *(Target(f"activations, {size}, the worst", "torch", 1.5, None, _activation(size)) for size in SIZES),
     Target("activations forward, 16 M, bandwidth over the copy's", "copy", ROOF, None, _past_cache),
+    *(
+        _step(replace(net, device="cuda"), GRAPHS, least)
+        for net, least in (
+            (nets.SMALL, 4.0),
+            (nets.FIRST, 3.0),
+            (nets.MIDDLE, 1.5),
+            (nets.LARGE_BATCH, 1.05),
+            (replace(nets.LARGE_BATCH, precision="high"), 1.8),
+            (replace(nets.LARGE_BATCH, precision="medium"), 1.1),
+        )
+    ),
     *_on_device(kernels_device.norm_name("cuda"), 2.0),
     *_on_device(kernels_device.adam_name("cuda"), 1.2),
     Target(

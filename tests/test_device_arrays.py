@@ -70,8 +70,13 @@ def test_views(device):
     assert not there.T.c_contiguous
     with pytest.raises(ValueError, match="C-contiguous"):
         there.T.reshape(48)
-    with pytest.raises(ValueError, match=r"48 elements, got shape \(5, 9\)"):
-        there.reshape(5, 9)
+    for shape in ((5, 9), (-1, -1), (-3, -16), (-1, 0), (4294967299, 6148914668330024976), (2**62, -1, 8)):
+        with pytest.raises(ValueError, match="48 elements, got shape"):
+            there.reshape(shape)
+    with pytest.raises(TypeError, match=r"sizes of 64 bits, got \(18446744073709551616,\)"):
+        there.reshape((2**64,))
+    assert there[:0].reshape(0, 5).shape == (0, 5)
+    assert there[:0].reshape(-1, 5).shape == (0, 5)
 
 
 def test_a_view_keeps_the_memory(device):
@@ -187,6 +192,9 @@ def test_what_is_the_hosts_is_left_to_numpy():
         ({"shape": None}, TypeError, "__cuda_array_interface__ of version 2 or 3, got {"),
         ({"typestr": "nonsense"}, TypeError, "not understood"),
         ({"strides": (4,)}, ValueError, "a stride for each axis"),
+        ({"shape": (-2, 3)}, ValueError, "sizes of at least 0"),
+        ({"typestr": "|O8"}, TypeError, "real numbers of at most 64 bits"),
+        ({"typestr": "<c16"}, TypeError, "real numbers of at most 64 bits"),
         ({"mask": np.ones(2)}, TypeError, "without a mask"),
         ({"stream": 0}, ValueError, "a stream that is not 0"),
         ({"stream": 7}, RuntimeError, "cannot be waited for in stream 7: there is no such stream"),

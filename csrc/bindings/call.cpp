@@ -34,8 +34,24 @@ void* take_queue(const char* op, const Device& device) {
 
 }  // namespace
 
+DeviceTables usable_tables(const char* op, const Device& device) {
+    const char* why = "";
+    const DeviceTables tables = device_tables(device.name, &why);
+    if (tables.float32) return tables;
+    throw std::runtime_error(std::string("[") + op + "] device '" + device.name + "' cannot be used: " + why);
+}
+
+HostCall::HostCall() noexcept : before_(std::exchange(current_call, nullptr)) {}
+HostCall::~HostCall() {
+    current_call = before_;
+}
+
 DeviceCall::DeviceCall(const char* op, const Device& device)
-    : op_(op), device_(device), queue_(take_queue(op, device)), before_(current_call) {
+    : op_(op),
+      device_(device),
+      tables_(usable_tables(op, device)),
+      queue_(take_queue(op, device)),
+      before_(current_call) {
     entered_.emplace(&device_, queue_);
     current_call = this;
 }

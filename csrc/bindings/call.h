@@ -16,6 +16,23 @@
 
 namespace fusednet::bindings {
 
+// What a device runs now; raises why it cannot be used, as in a process forked from one that has used it.
+DeviceTables usable_tables(const char* op, const Device& device);
+
+class DeviceCall;
+
+// A call on the host within one on a device, as when Python runs a finalizer meanwhile, is on the host.
+class HostCall {
+public:
+    HostCall() noexcept;
+    ~HostCall();
+    HostCall(const HostCall&) = delete;
+    HostCall& operator=(const HostCall&) = delete;
+
+private:
+    DeviceCall* const before_;
+};
+
 // The device that the calling thread works on, with a queue for as long as it does.
 class DeviceCall {
 public:
@@ -29,12 +46,10 @@ public:
     const Device& device() const noexcept { return device_; }
     template <class T>
     const Table<T>& table() const {
-        const char* why = "";
-        const DeviceTables tables = device_tables(device_.name, &why);
         if constexpr (sizeof(T) == 8)
-            return *tables.float64;
+            return *tables_.float64;
         else
-            return *tables.float32;
+            return *tables_.float32;
     }
     void* room(size_t bytes);  // until the call ends
     template <class A>
@@ -49,6 +64,7 @@ public:
 private:
     const char* const op_;
     const Device& device_;
+    const DeviceTables tables_;
     void* const queue_;
     DeviceCall* const before_;
     std::optional<Entered> entered_;
@@ -167,7 +183,10 @@ void define(py::module_& m, const char* op, R (*function)(Args...), const Extra&
             bool any = false;
             const auto find = [&](const auto&, const Device* device) { any = any || device; };
             (Given<Args>::look(given, find), ...);
-            if (!any) return function(Given<Args>::to(given)...);
+            if (!any) {
+                const HostCall host;
+                return function(Given<Args>::to(given)...);
+            }
             Sides sides(op);
             size_t i = 0;
             const auto add = [&](const auto& array, const Device* device) { sides.add(names[i], array, device); };

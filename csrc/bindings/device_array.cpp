@@ -42,7 +42,12 @@ DeviceArray from_host(const py::array& values, const std::string& device) {
                                            {values.shape(), values.shape() + values.ndim()});
     const py::array packed = values.attr("astype")(array.dtype, py::arg("order") = "C", py::arg("copy") = false);
     DeviceCall call(op, *found);
-    found->upload(array.data, packed.data(), size_t(packed.nbytes()));
+    {
+        const void* const from = packed.data();
+        const auto bytes = size_t(packed.nbytes());
+        const py::gil_scoped_release release;
+        found->upload(array.data, from, bytes);
+    }
     call.finish();
     return array;
 }
@@ -50,20 +55,26 @@ DeviceArray from_host(const py::array& values, const std::string& device) {
 // Elements side by side may be cut anew; else the axes behind the first, as long as that stays.
 DeviceArray reshaped(const DeviceArray& a, const py::args& sizes) {
     const bool one = sizes.size() == 1 && !py::isinstance<py::int_>(sizes[0]);
-    auto shape = py::cast<std::vector<Index>>(one ? py::object(sizes[0]) : py::object(sizes));
+    const py::object given = one ? py::object(sizes[0]) : py::object(sizes);
+    std::vector<Index> shape;
+    try {
+        shape = py::cast<std::vector<Index>>(given);
+    } catch (const py::cast_error&) {
+        throw py::type_error("[DeviceArray] reshape expects sizes of 64 bits, got " + std::string(py::repr(given)));
+    }
+    const std::vector<Index> asked = shape;
     Index known = 1, *open = nullptr;
+    bool fits = true;
     for (Index& size : shape) {
-        if (size < 0 && !open)
+        if (size == -1 && !open)
             open = &size;
         else
-            known *= size;
+            fits = fits && size >= 0 && !__builtin_mul_overflow(known, size, &known);
     }
-    if (open) *open = known > 0 ? a.size() / known : 0;
-    Index elements = 1;
-    for (const Index size : shape) elements *= size;
-    if (elements != a.size())
+    if (open && fits) *open = known > 0 ? a.size() / known : 0;
+    if (!fits || known * (open ? *open : 1) != a.size())
         throw py::value_error("[DeviceArray] reshape expects " + std::to_string(a.size()) + " elements, got shape " +
-                              shape_text(shape));
+                              shape_text(asked));
     DeviceArray view = a;
     view.strides = packed_strides(shape, a.dtype.itemsize());
     if (!a.contiguous()) {
@@ -118,6 +129,7 @@ std::vector<Index> packed_strides(const std::vector<Index>& shape, Index itemsiz
 
 DeviceArray empty_device_array(const std::string& where, const Device& device, const py::dtype& dtype,
                                std::vector<Index> shape) {
+    usable_tables(where.c_str(), device);
     Index bytes = dtype.itemsize();
     for (const Index size : shape) bytes = Arena::checked(bytes, size);
     void* const memory = device.allocate(size_t(bytes));
@@ -142,7 +154,10 @@ py::array to_host(const DeviceArray& a) {
     void* const to = bytes.mutable_data();
     {
         DeviceCall call("numpy", *a.device);
-        if (high > low) a.device->download(to, a.data + low, size_t(high - low));
+        if (high > low) {
+            const py::gil_scoped_release release;
+            a.device->download(to, a.data + low, size_t(high - low));
+        }
         call.finish();
     }
     const py::array there(a.dtype, a.shape, a.strides, static_cast<char*>(to) - low, bytes);
@@ -151,8 +166,8 @@ py::array to_host(const DeviceArray& a) {
 
 py::array description(const py::handle& array) {
     const auto& a = array.cast<const DeviceArray&>();
-    static char nothing = 0;  // for arrays without elements, whose address NumPy asks for all the same
-    py::array described(a.dtype, a.shape, a.strides, a.data ? a.data : &nothing, array);
+    alignas(64) static char nothing[64];  // for arrays without elements, whose address NumPy asks for all the same
+    py::array described(a.dtype, a.shape, a.strides, a.data ? a.data : nothing, array);
     if (a.read_only) py::detail::array_proxy(described.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
     return described;
 }

@@ -56,6 +56,14 @@ py::object from_cuda_interface(const std::string& where, const py::object& produ
                       {},
                       read_only,
                       producer};
+    const char kind = array.dtype.kind();
+    if (!(kind == 'f' || kind == 'i' || kind == 'u' || kind == 'b') || array.dtype.itemsize() > 8)
+        throw py::type_error(where + " expects real numbers of at most 64 bits, got typestr " +
+                             std::string(py::repr(field("typestr"))));
+    for (const Index size : array.shape)
+        if (size < 0)
+            throw py::value_error(where + " expects sizes of at least 0 in __cuda_array_interface__, got shape " +
+                                  std::string(py::str(field("shape"))));
     array.strides = field("strides").is_none() ? packed_strides(array.shape, array.dtype.itemsize())
                                                : py::cast<std::vector<Index>>(field("strides"));
     if (array.strides.size() != array.shape.size())

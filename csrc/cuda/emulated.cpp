@@ -168,7 +168,10 @@ void begin_capture(double operations) noexcept {
     if (operations > 0) queue->captured->places = program_blocks(operations);
 }
 void* end_capture() noexcept {
-    return std::exchange(queue->captured, nullptr);
+    Captured* const step = std::exchange(queue->captured, nullptr);
+    if (step->places == 0 || step->kernels.size() <= cuda::most_program_kernels) return step;
+    delete step;
+    return nullptr;
 }
 int places(const void* captured) noexcept {
     return static_cast<const Captured*>(captured)->places;

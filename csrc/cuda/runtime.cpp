@@ -167,11 +167,14 @@ void forget(void* captured) noexcept {
 // In front of the records, in one piece, lies the count of those that have arrived.
 Captured* begin_recording(double operations) noexcept {
     auto* const step = new (std::nothrow) Captured;
-    if (!step) return nullptr;
+    if (!step) {
+        queue->fail("recording a step", "out of the host's memory");
+        return nullptr;
+    }
     auto* const memory = static_cast<char*>(allocate(alignof(Record) * 16 + most_program_kernels * sizeof(Record)));
     if (!memory) {
-        delete step;
-        return nullptr;
+        step->refused = true;
+        return step;
     }
     step->program = {.records = reinterpret_cast<Record*>(memory + alignof(Record) * 16),
                      .kernels = 0,
@@ -184,9 +187,11 @@ Captured* begin_recording(double operations) noexcept {
 // Relaxed: a workspace may grow meanwhile.
 void begin_capture(double operations) noexcept {
     if (failed()) return;
-    if (operations > 0) queue->recording = begin_recording(operations);
-    if (queue->recording) return;
-    queue->capturing = queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
+    if (operations > 0)
+        queue->recording = begin_recording(operations);
+    else
+        queue->capturing =
+            queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
 }
 
 // What only a capture cannot do is no failure: the caller enqueues the step as it did before.

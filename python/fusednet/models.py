@@ -267,7 +267,7 @@ class Sequential(Network):
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, return_dict: bool = False
     ) -> Any:
         """Loss (and metrics) of one batch in inference mode."""
-        rows = _device.shape_of(self.label, "x", x)[0]
+        rows = next(iter(_device.shape_of(self.label, "x", x)), 1)  # evaluate says what is wrong with a number
         return self.evaluate(x, y, rows, 0, sample_weight, return_dict=return_dict)
 
     def compute_gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
