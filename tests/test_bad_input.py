@@ -69,12 +69,13 @@ BAD_DATA = {
     "label negative": (X, labels_with(-1), ValueError, r"got -1 in row 5"),
     "label fractional": (X, Y + 0.5, ValueError, r"in row 0"),
     "one-hot rows": (X, np.eye(3)[Y], ValueError, "categorical_crossentropy"),
+    "a number": (1.0, Y, ValueError, r"x expects shape \(n, .*got \(\)"),
     "no labels": (X, None, TypeError, "None"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_DATA)
-@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "compute_gradients"])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch", "compute_gradients"])
 def test_bad_data(model, case, method):
     x, y, error, match = BAD_DATA[case]
     options = {"verbose": 0} if method in ("fit", "evaluate") else {}
