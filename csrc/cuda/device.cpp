@@ -14,6 +14,7 @@
 namespace fusednet::cuda {
 
 extern const Device device;
+int probe_steps() noexcept;
 namespace float32 {
 extern const Table<float> table;
 int probe_kernels() noexcept;
@@ -87,6 +88,7 @@ struct Loaded {
         (void)cudaGetDevice(&before);
         cudaError_t error = cudaSetDevice(device_number);
         if (error == cudaSuccess) error = cudaError_t(float32::probe_kernels());
+        if (error == cudaSuccess) error = cudaError_t(probe_steps());
         (void)cudaGetLastError();
         if (before != device_number) (void)cudaSetDevice(before);
         if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)

@@ -78,6 +78,12 @@ __global__ void __launch_bounds__(program_threads) run_program(const Program pro
 
 }  // namespace
 
+// As float32's: this code is linked apart from it.
+int probe_steps() noexcept {
+    cudaFuncAttributes attributes;
+    return int(cudaFuncGetAttributes(&attributes, run_program));
+}
+
 void launch_program(const Program& program, int64_t times) noexcept {
     if (failed()) return;
     constexpr const char* name = "of steps in one launch";
