@@ -108,7 +108,7 @@ def test_what_no_device_takes(device):
 def test_without_a_device():
     if not _native.why_no_device("cuda"):
         pytest.skip("this machine has one")
-    with pytest.raises(RuntimeError, match=r"\[device_array\] device 'cuda' cannot be used: .*CUDA"):
+    with pytest.raises(RuntimeError, match=r"\[device_array\] device 'cuda' cannot be used: [^ ]+ "):
         fusednet.device_array([1.0])
 
 
