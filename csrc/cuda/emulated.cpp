@@ -158,7 +158,7 @@ void clear(void* to, size_t bytes) noexcept {
 }
 void copy(void* to, const void* from, size_t bytes) noexcept {
     if (queue->captured) std::abort();
-    __builtin_memcpy(to, from, bytes);
+    if (bytes) __builtin_memcpy(to, from, bytes);
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
