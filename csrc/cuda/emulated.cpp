@@ -154,7 +154,7 @@ void memory(size_t* free, size_t* total) noexcept {
 }
 void clear(void* to, size_t bytes) noexcept {
     if (queue->captured) std::abort();  // a graph would do it again
-    __builtin_memset(to, 0, bytes);
+    if (bytes) __builtin_memset(to, 0, bytes);
 }
 void copy(void* to, const void* from, size_t bytes) noexcept {
     if (queue->captured) std::abort();
