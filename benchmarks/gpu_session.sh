@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All that a machine with an NVIDIA GPU can show, in under ten minutes if all ends in good time: build, the tests of models on the device,
-# compute-sanitizer over them, the benchmark. Run it in a checkout; Python (PYTHON), nvcc, CMake, Ninja and the packages of
+# All that a machine with an NVIDIA GPU can show, in parts whose limits add up to 15 minutes: build, the tests of models on
+# the device, compute-sanitizer over them, the benchmark. Run it in a checkout; Python (PYTHON), nvcc, CMake, Ninja and the packages of
 # the extras "test" and, for rivals, "bench" with CUDA builds of torch and jax must be there. Nothing is fetched.
 # Logs and the record go to the folder OUT (default: gpu_session). Ends with a summary; its status is that of all parts.
 set -uo pipefail
