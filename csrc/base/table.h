@@ -291,6 +291,31 @@ struct UpdateArgs {
     T* average = nullptr;
 };
 
+// *sum = the sum of the squares of x, in float64.
+template <class T>
+struct SquaredNorm {
+    Index rows, cols;
+    View<const T> x;
+    double* sum;
+};
+
+// moving = momentum moving + (1 - momentum) value, of n numbers.
+template <class T>
+struct MovingAverage {
+    Index n;
+    T* moving;
+    const T* value;
+    double momentum;
+};
+
+// *row = the first with NaN or infinity, or `rows`.
+template <class T>
+struct FirstNonfinite {
+    Index rows, cols;
+    View<const T> x;
+    Index* row;
+};
+
 // Columns of w projected on what the constraint allows, in place.
 template <class T>
 struct ConstrainArgs {
@@ -398,6 +423,11 @@ struct Table {
     void (*is_below)(Index n, T* x, double limit) noexcept;                                     // x = x < limit ? 1 : 0
     void (*first_nonfinite_row)(Index rows, Index cols, View<const T> x, Index* row) noexcept;  // `rows`: there is none
     Product<T> reduced[int(Precision::count)] = {};                                             // see Products
+    // Many of one kind that know nothing of each other: a device is asked for all of them at once. Null on the CPU.
+    void (*optimizer_updates[int(Optimizer::count)])(const UpdateArgs<T>*, Index count) noexcept = {};
+    void (*squared_norms)(const SquaredNorm<T>*, Index count) noexcept = nullptr;
+    void (*moving_averages)(const MovingAverage<T>*, Index count) noexcept = nullptr;
+    void (*first_nonfinite_rows)(const FirstNonfinite<T>*, Index count) noexcept = nullptr;
     const char* base = nullptr;      // the table that all but the products are of, if not this one
     const Device* device = nullptr;  // where the arrays lie; null: in the host's memory
 

@@ -11,6 +11,7 @@
 
 namespace fusednet::cuda_emulated {
 
+using cuda::most_kernel_bytes;
 using cuda::program_blocks;
 using cuda::program_threads;
 
@@ -105,7 +106,7 @@ constexpr Index lanes = 1;
 
 #include "kernels.h"
 
-constexpr Table<T> made = make_table("cuda_emulated");
+constexpr Table<T> made = make_device_table("cuda_emulated");
 
 }  // namespace float32
 
@@ -115,7 +116,7 @@ namespace float64 {
 
 #include "kernels.h"
 
-constexpr Table<T> made = make_table("cuda_emulated");
+constexpr Table<T> made = make_device_table("cuda_emulated");
 
 }  // namespace float64
 

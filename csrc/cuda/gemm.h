@@ -62,8 +62,87 @@ private:
     }
 };
 
+// The same for few tiles, where the wait for memory is most of the time: a block has 32 x 32 of C, and each of its
+// warps all of them for a slice of k, without a meeting. Sums of slices are joined in their order.
+struct SlicedGemm {
+    static constexpr int tile = 32, slices = 32 / int(sizeof(T)), threads = 32 * slices;
+    static constexpr int high = 4, wide = 8, pitch = tile + 4, ahead = 4;  // pitch: a warp's stores meet no bank twice
+    struct Shared {
+        T part[slices][tile][pitch];
+    };
+    using Local = Nothing;
+    Gemm<T> g;
+
+    FUSEDNET_DEVICE constexpr int steps() const { return 2; }
+    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local&) const {
+        const Index across = divide_up(g.n, tile), row = t.block / across * tile, col = t.block % across * tile;
+        if (step == 0)
+            multiply(row, col, t.index / 32, t.index % 32, shared);
+        else
+            for (int e = t.index; e < tile * tile; e += threads) write(row, col, e / tile, e % tile, shared);
+    }
+
+private:
+    // Lane (l, c) has rows l + 8 v and columns c + 4 w. Beyond the edge it computes the last ones, which nobody writes.
+    FUSEDNET_DEVICE void multiply(Index row, Index col, int slice, int lane, Shared& shared) const {
+        const int l = lane / 4, c = lane % 4;
+        const T *a[high], *b[wide];
+        T sum[high][wide];
+        FUSEDNET_UNROLL
+        for (int v = 0; v < high; ++v) a[v] = g.a + lesser(row + l + 8 * v, g.m - 1) * g.a_row;
+        FUSEDNET_UNROLL
+        for (int w = 0; w < wide; ++w) b[w] = g.b + lesser(col + c + 4 * w, g.n - 1) * g.b_col;
+        FUSEDNET_UNROLL
+        for (auto& sums : sum)
+            FUSEDNET_UNROLL
+            for (T& s : sums) s = 0;
+        const Index share = divide_up(g.k, slices), first = slice * share, end = lesser(g.k, first + share);
+        Index k = first;
+        for (; k + ahead <= end; k += ahead) add<ahead>(a, b, k, sum);
+        for (; k < end; ++k) add<1>(a, b, k, sum);
+        FUSEDNET_UNROLL
+        for (int v = 0; v < high; ++v)
+            FUSEDNET_UNROLL
+            for (int w = 0; w < wide; ++w) shared.part[slice][l + 8 * v][c + 4 * w] = sum[v][w];
+    }
+    template <int n>
+    FUSEDNET_DEVICE void add(const T* const (&a)[high], const T* const (&b)[wide], Index k, T (&sum)[high][wide]) const {
+        T x[n][high], y[n][wide];
+        FUSEDNET_UNROLL
+        for (int i = 0; i < n; ++i) {
+            FUSEDNET_UNROLL
+            for (int v = 0; v < high; ++v) x[i][v] = a[v][(k + i) * g.a_col];
+            FUSEDNET_UNROLL
+            for (int w = 0; w < wide; ++w) y[i][w] = b[w][(k + i) * g.b_row];
+        }
+        FUSEDNET_UNROLL
+        for (int i = 0; i < n; ++i)
+            FUSEDNET_UNROLL
+            for (int v = 0; v < high; ++v)
+                FUSEDNET_UNROLL
+                for (int w = 0; w < wide; ++w) sum[v][w] = fma(x[i][v], y[i][w], sum[v][w]);
+    }
+    FUSEDNET_DEVICE void write(Index row, Index col, int i, int j, const Shared& shared) const {
+        if (row + i >= g.m || col + j >= g.n) return;
+        T sum = shared.part[0][i][j];
+        FUSEDNET_UNROLL
+        for (int slice = 1; slice < slices; ++slice) sum += shared.part[slice][i][j];
+        T* const to = g.c.row(row + i) + col + j;
+        if (g.accumulate) sum += *to;
+        if (g.bias) sum += g.bias[col + j];
+        *to = sum;
+    }
+};
+
+// So few of the larger tiles that they would leave most of a device idle.
+constexpr Index few_tiles = 64;
+
 inline void gemm(const Gemm<T>& g) noexcept {
-    launch("gemm", divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile), GemmKernel{g});
+    const Index tiles = divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile);
+    if (tiles <= few_tiles)
+        launch("gemm", divide_up(g.m, SlicedGemm::tile) * divide_up(g.n, SlicedGemm::tile), SlicedGemm{g});
+    else
+        launch("gemm", tiles, GemmKernel{g});
     if (g.epilogue && g.m > 0 && g.n > 0)
         g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
 }

@@ -11,6 +11,8 @@
 
 #include "loops.h"
 
+#include "groups.h"
+
 #include "kernels_elementwise.h"
 
 #include "kernels_batchnorm.h"
@@ -25,3 +27,15 @@
 #include "gemm.h"
 
 #include "../base/make_table.h"
+
+// With what a device has beside: many of one kind at once.
+#define FUSEDNET_UPDATES(name, Struct, ...) optimizer_updates<Struct<V>>,
+constexpr Table<T> make_device_table(const char* name) noexcept {
+    constexpr void (*updates[])(const UpdateArgs<T>*, Index) noexcept = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATES)};
+    Table<T> table = make_table(name);
+    for (int i = 0; i < int(Optimizer::count); ++i) table.optimizer_updates[i] = updates[i];
+    table.squared_norms = squared_norms;
+    table.moving_averages = moving_averages;
+    table.first_nonfinite_rows = first_nonfinite_rows;
+    return table;
+}

@@ -52,12 +52,6 @@ void activation_backward(const ActivationBackward<T>& a) noexcept {
     });
 }
 
-inline void moving_average(Index n, T* moving, const T* value, double momentum) noexcept {
-    const V keeps(momentum), takes(1 - momentum);
-    each("moving_average", 1, n,
-         [=] FUSEDNET_DEVICE(Index, Index j) { moving[j] = fma(keeps, moving[j], takes * value[j]); });
-}
-
 inline void scaled_add(const ScaledAdd<T>& a) noexcept {
     each("scaled_add", a.rows, a.cols, [a] FUSEDNET_DEVICE(Index i, Index j) {
         const V scale = a.scale ? a.scale[i] : V(1), b = a.b.row(i)[j];

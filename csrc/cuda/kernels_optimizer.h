@@ -1,14 +1,18 @@
 // Parameter updates in place, what happens to parameters and gradients around them, and sums over all elements.
 
 template <class O>
-void optimizer_update(const UpdateArgs<T>& a) noexcept {
-    static_assert(O::slots <= max_slots);
-    Index rows = a.rows, cols = a.cols;
-    if (a.ld == cols && a.g.ld == cols) {
-        cols *= rows;
-        rows = 1;
+struct UpdateBody {
+    UpdateArgs<T> a;
+    UpdateBody(const UpdateArgs<T>& args, Index& rows, Index& cols) : a(args) {
+        static_assert(O::slots <= max_slots);
+        rows = a.rows;
+        cols = a.cols;
+        if (a.ld == cols && a.g.ld == cols) {
+            cols *= rows;
+            rows = 1;
+        }
     }
-    each("optimizer_update", rows, cols, [a] FUSEDNET_DEVICE(Index i, Index c) {
+    FUSEDNET_DEVICE void operator()(Index i, Index c) const {
         const O optimizer(a.scalars->optimizer);
         const Index j = i * a.ld + c;
         const V limit(a.clip_value);
@@ -24,7 +28,38 @@ void optimizer_update(const UpdateArgs<T>& a) noexcept {
         if (!a.average) return;
         const double keeps = a.scalars->average_momentum;
         a.average[j] = fma(V(keeps), a.average[j], V(1 - keeps) * w);
-    });
+    }
+};
+
+template <class O>
+void optimizer_updates(const UpdateArgs<T>* all, Index count) noexcept {
+    each_of<UpdateBody<O>>("optimizer_update", all, count);
+}
+
+template <class O>
+void optimizer_update(const UpdateArgs<T>& a) noexcept {
+    optimizer_updates<O>(&a, 1);
+}
+
+struct MovingAverageBody {
+    T* moving;
+    const T* value;
+    V keeps, takes;
+    MovingAverageBody(const MovingAverage<T>& a, Index& rows, Index& cols)
+        : moving(a.moving), value(a.value), keeps(a.momentum), takes(1 - a.momentum) {
+        rows = 1;
+        cols = a.n;
+    }
+    FUSEDNET_DEVICE void operator()(Index, Index j) const { moving[j] = fma(keeps, moving[j], takes * value[j]); }
+};
+
+inline void moving_averages(const MovingAverage<T>* all, Index count) noexcept {
+    each_of<MovingAverageBody>("moving_average", all, count);
+}
+
+inline void moving_average(Index n, T* moving, const T* value, double momentum) noexcept {
+    const MovingAverage<T> one{n, moving, value, momentum};
+    moving_averages(&one, 1);
 }
 
 // *sum = the sum over all elements of term(i, j), in float64.
@@ -37,11 +72,26 @@ void sum_terms(const char* name, Index rows, Index cols, double* sum, const Term
         });
 }
 
-inline void squared_norm(Index rows, Index cols, View<const T> x, double* sum) noexcept {
-    sum_terms("squared_norm", rows, cols, sum, [x] FUSEDNET_DEVICE(Index i, Index j) {
+struct SquaredNormBody {
+    View<const T> x;
+    double* sum;
+    explicit SquaredNormBody(const SquaredNorm<T>& a) : x(a.x), sum(a.sum) {}
+    FUSEDNET_DEVICE void operator()(Sums<1>& s, Index i, Index j) const {
         const double value = double(x.row(i)[j]);
-        return value * value;
-    });
+        s.v[0] += value * value;
+    }
+    FUSEDNET_DEVICE void operator()(const Sums<1>& s) const {
+        if (sum) *sum = s.v[0];
+    }
+};
+
+inline void squared_norms(const SquaredNorm<T>* all, Index count) noexcept {
+    fold_each<Sums<1>, SquaredNormBody>("squared_norm", all, count);
+}
+
+inline void squared_norm(Index rows, Index cols, View<const T> x, double* sum) noexcept {
+    const SquaredNorm<T> one{rows, cols, x, sum};
+    squared_norms(&one, 1);
 }
 
 inline void dot(Index rows, Index cols, View<const T> x, View<const T> y, Dot* out) noexcept {
@@ -90,14 +140,25 @@ struct FirstRow {
     FUSEDNET_DEVICE void join(const FirstRow& other) { row = lesser(row, other.row); }
 };
 
-inline void first_nonfinite_row(Index rows, Index cols, View<const T> x, Index* out) noexcept {
-    fold_all<FirstRow>(
-        "first_nonfinite_row", rows, cols,
-        [x] FUSEDNET_DEVICE(FirstRow& first, Index i, Index j) {
-            const V zero = x.row(i)[j] * V(0);  // NaN from inf and NaN
-            if (!(zero == 0)) first.row = lesser(first.row, i);
-        },
-        [rows, out] FUSEDNET_DEVICE(const FirstRow& first) { *out = lesser(first.row, rows); });
+struct FirstNonfiniteBody {
+    Index rows;
+    View<const T> x;
+    Index* row;
+    explicit FirstNonfiniteBody(const FirstNonfinite<T>& a) : rows(a.rows), x(a.x), row(a.row) {}
+    FUSEDNET_DEVICE void operator()(FirstRow& first, Index i, Index j) const {
+        const V zero = x.row(i)[j] * V(0);  // NaN from inf and NaN
+        if (!(zero == 0)) first.row = lesser(first.row, i);
+    }
+    FUSEDNET_DEVICE void operator()(const FirstRow& first) const { *row = lesser(first.row, rows); }
+};
+
+inline void first_nonfinite_rows(const FirstNonfinite<T>* all, Index count) noexcept {
+    fold_each<FirstRow, FirstNonfiniteBody>("first_nonfinite_row", all, count);
+}
+
+inline void first_nonfinite_row(Index rows, Index cols, View<const T> x, Index* row) noexcept {
+    const FirstNonfinite<T> one{rows, cols, x, row};
+    first_nonfinite_rows(&one, 1);
 }
 
 inline void non_negative(const ConstrainArgs<T>& a) noexcept {

@@ -34,7 +34,7 @@ FUSEDNET_INLINE Index next_block(Index places) {
 #ifdef __CUDACC__
 
 template <class K>
-__global__ void __launch_bounds__(K::threads) run_kernel(const K kernel, const int32_t* guard) {
+__global__ void __launch_bounds__(K::threads) run_kernel(const __grid_constant__ K kernel, const int32_t* guard) {
     if (guard && *guard != 0) return;
     __shared__ alignas(16) unsigned char bytes[sizeof(typename K::Shared)];
     auto& shared = *reinterpret_cast<typename K::Shared*>(bytes);
@@ -54,7 +54,9 @@ __device__ void run_recorded(int slot) {
     static_assert(abreast<K> * sizeof(typename K::Shared) <= sizeof(ProgramMemory::shared));
     auto& memory = *reinterpret_cast<ProgramMemory*>(program_memory);
     const Record& record = memory.records[slot];
-    const K kernel = *reinterpret_cast<const K*>(record.kernel);
+    // in registers, but for a group
+    using Held = std::conditional_t<(sizeof(K) > 512), const K&, const K>;
+    Held kernel = *reinterpret_cast<const K*>(record.kernel);
     const int side = int(threadIdx.x) / K::threads, steps = kernel.steps();
     const auto meet = [side] {
         if constexpr (K::threads == 32)
@@ -77,7 +79,7 @@ __device__ void run_recorded(int slot) {
 
 // By one thread, in place of the launch.
 template <class K>
-__global__ void record_kernel(const K kernel, const int32_t blocks, Record* to) {
+__global__ void record_kernel(const __grid_constant__ K kernel, const int32_t blocks, Record* to) {
     to->run = run_recorded<K>;
     to->blocks = blocks;
     to->threads = K::threads;

@@ -45,9 +45,13 @@ struct Each {
     }
 };
 
+inline Index blocks_of_each(Index count) {
+    return lesser(divide_up(count, 256), most_blocks);
+}
+
 template <class Body>
 void each(const char* name, Index rows, Index cols, const Body& body) noexcept {
-    launch(name, lesser(divide_up(rows * cols, Each<Body>::threads), most_blocks), Each<Body>{rows, cols, body});
+    launch(name, blocks_of_each(rows * cols), Each<Body>{rows, cols, body});
 }
 
 // n numbers that are added.
@@ -180,10 +184,14 @@ struct FoldAll {
     }
 };
 
+inline Index blocks_of_fold(Index count) {
+    return greater(1, lesser(count / 4096, 1024));
+}
+
 template <class State, class Add, class Finish>
 void fold_all(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
     using Kernel = FoldAll<State, Add, Finish>;
-    const Index blocks = greater(1, lesser(rows * cols / 4096, 1024));
+    const Index blocks = blocks_of_fold(rows * cols);
     if (blocks == 1) return launch(name, 1, Kernel{rows, cols, add, finish, nullptr});
     auto* parts = workspace<State>(Space::parts, blocks);
     launch(name, blocks, Kernel{rows, cols, add, finish, parts});

@@ -11,6 +11,7 @@ namespace fusednet::cuda {
 constexpr int program_threads = 512;        // a block: two of most kernels' blocks side by side
 constexpr int most_program_kernels = 512;   // of a step
 constexpr int most_program_blocks = 16;     // more would wait for each other longer than they help
+constexpr int most_kernel_bytes = 2048;     // of a kernel's arguments; CUDA's own limit is 4096
 constexpr double operations_a_block = 4e6;  // of a step, about; an estimate that no device has confirmed
 
 // How many blocks share a step of so many operations.
@@ -24,14 +25,14 @@ struct alignas(16) Record {
     void (*run)(int slot);  // a function of the device
     int32_t threads, blocks;
     bool decides;  // whether the step is refused: what is behind it does nothing then
-    alignas(16) unsigned char kernel[480];
+    alignas(16) unsigned char kernel[most_kernel_bytes];
 };
 
 // What a block keeps on its multiprocessor: the record of the kernel that runs and the next one, and what the threads
 // of the kernel's blocks share.
 struct ProgramMemory {
     Record records[2];
-    alignas(16) unsigned char shared[32 * 1024];
+    alignas(16) unsigned char shared[80 * 1024];
 };
 
 #ifdef __CUDACC__

@@ -262,6 +262,11 @@ void Plan<T>::place_update() {
             chunks_.push_back({tensor.get(), begin, size - begin < most ? size - begin : most, nullptr});
     }
     updated_.assign(chunks_.size(), 0);
+    if (!table_.device) return;
+    asked_.norms.reserve(trained_.size());
+    asked_.updates.reserve(chunks_.size());
+    asked_.averages.reserve(2 * norms_.size());
+    asked_.statistics.reserve(learning_norms_.size());
 }
 
 template <class T>

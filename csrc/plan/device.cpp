@@ -138,6 +138,7 @@ void Plan<T>::enqueue_step(const Batch& batch) {
     run(forward_, batch, never);
     run(loss_, batch, never);
     run(backward_, batch, never);
+    settle_norms(batch, never);
     inspect_statistics();
     Judgement j = judgement(batch);
     j.statistics = int32_t(learning_norms_.size());

@@ -312,6 +312,11 @@ private:
     void update_chunks(Index rows, Interrupt& interrupt) noexcept;
     void finish_update() noexcept;
     void update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scratch) noexcept;
+    template <class Asked>
+    void measure_at_once(const Asked& asked) noexcept;
+    void update_at_once() noexcept;
+    UpdateArgs<T> update_args(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
+                              View<const T> gradient) const noexcept;
     void update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
                      View<const T> gradient) noexcept;
     void settle_norms(const Batch& batch, Interrupt& interrupt) noexcept;
@@ -381,6 +386,13 @@ private:
         0;  // of the largest step so far that was run without a capture: it made room for partial results
     Held held_;
     bool draws_regions_ = false;       // on the host, anew for each batch
+    // What a device is asked for all at once: room for it, so that nothing is allocated within a step.
+    struct {
+        std::vector<SquaredNorm<T>> norms;
+        std::vector<UpdateArgs<T>> updates;
+        std::vector<MovingAverage<T>> averages;
+        std::vector<FirstNonfinite<T>> statistics;
+    } asked_;
     int64_t* sound_or_row_ = nullptr;  // on a device: what a search has found
     std::unique_ptr<Staging> staging_;
     T* scratch_ = nullptr;

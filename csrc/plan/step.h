@@ -177,7 +177,7 @@ void finish_gradient(const Table<T>& k, const Tensor<T>& t, const Batch& b, Inde
         k.penalty_gradient({t.rows, cols, readonly(at_column(t.value, c)), g, t.rules.l1, t.rules.l2}, t.norms + task);
     if (b.accumulated_scale > 0.0)
         k.accumulate({t.rows, cols, at_column(t.accumulator, c), g, b.accumulated_scale}, t.norms + task);
-    else if (!t.penalties)
+    else if (!t.penalties && !k.device)  // a device takes those of all gradients at once
         k.squared_norm(t.rows, cols, readonly(g), t.norms + task);
 }
 

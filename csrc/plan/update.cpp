@@ -37,9 +37,20 @@ double PlanBase::current_learning_rate() const noexcept {
     return schedule_value(spec.schedule, double(step), spec.schedule_params.data(), int(spec.schedule_params.size()));
 }
 
+// On a device: the norms of all gradients that are asked for.
+template <class T>
+template <class Asked>
+void Plan<T>::measure_at_once(const Asked& asked) noexcept {
+    asked_.norms.clear();
+    for (const Tensor<T>* t : trained_)
+        if (asked(*t)) asked_.norms.push_back({t->rows, t->cols, readonly(t->gradient), t->norms});
+    table_.squared_norms(asked_.norms.data(), Index(asked_.norms.size()));
+}
+
 // The norms of gradients that were set, joined at the end of an accumulation by those kept so far.
 template <class T>
 void Plan<T>::measure_gradients(double accumulated_scale) noexcept {
+    if (table_.device && !(accumulated_scale > 0.0)) return measure_at_once([](const Tensor<T>&) { return true; });
     for (const auto& t : tensors_) {
         if (!t->trainable) continue;
         for (Index i = 0; i < t->panels; ++i) {
@@ -117,6 +128,15 @@ bool Plan<T>::finite_gradients(Result& result) {
 // A variance beyond the type would stay in the moving average for good.
 template <class T>
 void Plan<T>::inspect_statistics() noexcept {
+    if (table_.device) {
+        auto& wanted = asked_.statistics;
+        wanted.clear();
+        for (size_t i = 0; i < learning_norms_.size(); ++i) {
+            const Index cols = learning_norms_[i]->moving_variance->cols;
+            wanted.push_back({1, cols, {learning_norms_[i]->variance, cols}, sound_ + i});
+        }
+        return table_.first_nonfinite_rows(wanted.data(), Index(wanted.size()));
+    }
     for (size_t i = 0; i < learning_norms_.size(); ++i) {
         const Index cols = learning_norms_[i]->moving_variance->cols;
         table_.first_nonfinite_row(1, cols, {learning_norms_[i]->variance, cols}, sound_ + i);
@@ -138,6 +158,10 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) {
 // The norms that steps of their own have measured. Where that cannot be relied on, the gradient itself is looked at.
 template <class T>
 void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
+    if (table_.device) {
+        if (batch.accumulated_scale > 0.0) return;  // steps of their own have added up and measured
+        return measure_at_once([](const Tensor<T>& t) { return !t.penalties; });
+    }
     const bool clips = spec_.optimizer.global_clip_norm < OptimizerSpec::none;
     for (const KernelGradient<T>* gradient : measured_) {
         const Tensor<T>& w = *gradient->w;
@@ -174,6 +198,16 @@ void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
 template <class T>
 void Plan<T>::update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
                           View<const T> gradient) noexcept {
+    const UpdateArgs<T> args = update_args(t, offset, rows, cols, ld, gradient);
+    const OptimizerSpec& spec = spec_.optimizer;
+    table_.optimizer_update[int(spec.kind)](args);
+    if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
+        table_.scaled_add({rows, cols, {}, {args.average, ld}, nullptr, {args.w, ld}});
+}
+
+template <class T>
+UpdateArgs<T> Plan<T>::update_args(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
+                                   View<const T> gradient) const noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
     UpdateArgs<T> args{.rows = rows,
                        .cols = cols,
@@ -187,9 +221,7 @@ void Plan<T>::update_part(const Tensor<T>& t, Index offset, Index rows, Index co
                        .decays = t.decays,
                        .average = at_column(t.average.data, offset)};
     for (int s = 0; s < spec.slots; ++s) args.slot[s] = t.slot[s] + offset;
-    table_.optimizer_update[int(spec.kind)](args);
-    if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
-        table_.scaled_add({rows, cols, {}, {args.average, ld}, nullptr, {args.w, ld}});
+    return args;
 }
 
 template <class T>
@@ -240,8 +272,27 @@ void Plan<T>::prepare_scalars() {
 template <class T>
 void Plan<T>::update(const Batch& batch, Interrupt& interrupt) noexcept {
     ++step;
+    if (table_.device) return update_at_once();
     std::fill(updated_.begin(), updated_.end(), uint8_t{0});
     update_chunks(batch.rows, interrupt);
+}
+
+// A device's chunks are whole arrays, and nothing interrupts it.
+template <class T>
+void Plan<T>::update_at_once() noexcept {
+    const OptimizerSpec& spec = spec_.optimizer;
+    auto& all = asked_.updates;
+    all.clear();
+    for (const UpdateChunk& chunk : chunks_) {
+        const Tensor<T>& t = *chunk.tensor;
+        all.push_back(update_args(t, chunk.begin, 1, chunk.count, chunk.count,
+                                  {t.gradient.data + chunk.begin, chunk.count}));
+    }
+    table_.optimizer_updates[int(spec.kind)](all.data(), Index(all.size()));
+    for (const UpdateArgs<T>& args : all)
+        if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
+            table_.scaled_add({args.rows, args.cols, {}, {args.average, args.ld}, nullptr, {args.w, args.ld}});
+    if (constrained_) constrain();
 }
 
 // Those that are still to do. Large ones take long: an interrupt leaves them to the next use of the state.
@@ -314,6 +365,17 @@ void Plan<T>::keep_gradients() noexcept {
 
 template <class T>
 void Plan<T>::move_averages(const Batch& batch) noexcept {
+    if (table_.device) {
+        auto& all = asked_.averages;
+        all.clear();
+        for (const Norm<T>* norm : norms_) {
+            if (!norm->by_batch(batch)) continue;
+            const Index cols = norm->moving_mean->cols;
+            all.push_back({cols, norm->moving_mean->value.data, norm->mean, norm->momentum});
+            all.push_back({cols, norm->moving_variance->value.data, norm->variance, norm->momentum});
+        }
+        return table_.moving_averages(all.data(), Index(all.size()));
+    }
     for (const Norm<T>* norm : norms_) {
         if (!norm->by_batch(batch)) continue;
         const Index cols = norm->moving_mean->cols;

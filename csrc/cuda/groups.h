@@ -1,0 +1,88 @@
+// Kernels of one kind that know nothing of each other, in one launch: the small arrays of a network would each take
+// longer to launch than to work on. What a block does is what it would do in a launch of its own.
+
+template <class K>
+struct Group {
+    static constexpr int threads = K::threads, most = (most_kernel_bytes - 16) / int(sizeof(K) + sizeof(int32_t));
+    static_assert(most > 1 && std::is_trivially_copyable_v<K> && alignof(K) <= 8);
+    using Shared = typename K::Shared;
+    using Local = typename K::Local;
+    alignas(8) unsigned char kernels[most][sizeof(K)];
+    int32_t ends[most];  // the blocks of kernel i come before ends[i]
+    int count = 0;
+
+    FUSEDNET_DEVICE const K& kernel(int i) const { return *reinterpret_cast<const K*>(kernels[i]); }
+    FUSEDNET_DEVICE int steps() const { return kernel(0).steps(); }  // which all of them have
+    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
+        int i = 0;
+        while (t.block >= ends[i]) ++i;
+        const Index first = i > 0 ? ends[i - 1] : 0;
+        kernel(i).run(step, {t.block - first, ends[i] - first, t.index}, shared, local);
+    }
+};
+
+// Launches what it is given, many at a time, the last at its end.
+template <class K>
+class Together {
+public:
+    explicit Together(const char* name) : name_(name) {}
+    ~Together() { flush(); }
+    void add(Index blocks, const K& kernel) noexcept {
+        if (blocks == 0) return;
+        if (full() || blocks > INT32_MAX - blocks_) flush();
+        blocks_ += int32_t(blocks);
+        new (group_.kernels[group_.count]) K(kernel);
+        group_.ends[group_.count++] = blocks_;
+    }
+    bool full() const noexcept { return group_.count == Group<K>::most; }
+    void flush() noexcept {
+        if (group_.count > 0) launch(name_, blocks_, group_);
+        group_.count = 0;
+        blocks_ = 0;
+    }
+
+private:
+    const char* name_;
+    Group<K> group_;
+    int32_t blocks_ = 0;
+};
+
+template <class Body, class Args>
+void each_of(const char* name, const Args* all, Index count) noexcept {
+    Together<Each<Body>> together(name);
+    for (Index i = 0; i < count; ++i) {
+        Index rows = 0, cols = 0;
+        const Body body(all[i], rows, cols);
+        together.add(blocks_of_each(rows * cols), {rows, cols, body});
+    }
+}
+
+template <class State>
+struct JoinParts {
+    const State* parts;
+    FUSEDNET_DEVICE void operator()(State& state, Index, Index j) const { state.join(parts[j]); }
+};
+
+// All elements of each array: Body adds elements and finishes with their sum. A launch for what the blocks find, then
+// one that joins it where an array has several.
+template <class State, class Body, class Args>
+void fold_each(const char* name, const Args* all, Index count) noexcept {
+    Index held = 0;
+    for (Index i = 0; i < count; ++i) {
+        const Index blocks = blocks_of_fold(all[i].rows * all[i].cols);
+        if (blocks > 1) held += blocks;
+    }
+    State* parts = held > 0 ? workspace<State>(Space::parts, held) : nullptr;
+    if (held > 0 && !parts) return;
+    Together<FoldAll<State, JoinParts<State>, Body>> joined(name);
+    Together<FoldAll<State, Body, Body>> found(name);  // ends, and is launched, first
+    for (Index i = 0; i < count; ++i) {
+        const Args& a = all[i];
+        const Index blocks = blocks_of_fold(a.rows * a.cols);
+        found.add(blocks, {a.rows, a.cols, Body{a}, Body{a}, blocks > 1 ? parts : nullptr});
+        if (blocks == 1) continue;
+        if (joined.full()) found.flush();
+        joined.add(1, {1, blocks, {parts}, Body{a}, nullptr});
+        parts += blocks;
+    }
+}
