@@ -67,6 +67,29 @@ constexpr double sum_of(const double* x, int32_t n) noexcept {
     return sum;
 }
 
+// What an update multiplies a gradient of this norm with, given that of all of them.
+constexpr double scale_of(const Judgement& j, double norm, double global) noexcept {
+    if (global > j.clipping.global_norm) return j.clipping.global_norm / global;
+    return norm > j.clipping.norm ? j.clipping.norm / norm : 1.0;
+}
+
+// Do squares of the gradient and steps along it stay far from the type's largest number?
+constexpr bool is_fit(const Judgement& j, int32_t i, double norm, double scale) noexcept {
+    const double rate = *j.learning_rate * j.rules[i].rate, root = __builtin_sqrt(j.largest);
+    const double by_rate = 1e-3 * j.largest / (rate > 1.0 ? rate : 1.0);
+    const double limit = 0.1 * root < by_rate ? 0.1 * root : by_rate;
+    const double decay = j.rules[i].decays ? rate * j.weight_decay : 0.0;
+    const double scaled = norm * scale, most = scaled < j.clipping.value ? scaled : j.clipping.value;
+    return !j.updates || (most <= limit && rate <= j.largest && decay < root);
+}
+
+// Where all gradients are fit.
+constexpr Verdict judged_statistics(const Judgement& j, double global) noexcept {
+    for (int32_t i = 0; i < j.statistics; ++i)
+        if (j.sound[i] != 1) return {Status::statistics, i, __builtin_inf(), global};
+    return {Status::ok, 0, 0.0, global};
+}
+
 // Also sets each gradient's scale. What is not finite, and what would make weights or second moments infinite, is
 // refused.
 constexpr Verdict judged_gradients(const Judgement& j) noexcept {
@@ -75,33 +98,23 @@ constexpr Verdict judged_gradients(const Judgement& j) noexcept {
         const double norm = __builtin_sqrt(j.squares[i]);
         if (!finite(norm)) return {Status::gradient, i, norm, norm};
         total += norm * norm;
-        j.scales[i] = norm > j.clipping.norm ? j.clipping.norm / norm : 1.0;
     }
     const double global = __builtin_sqrt(total);
-    const bool clip = global > j.clipping.global_norm;
-    const double learning_rate = *j.learning_rate, root = __builtin_sqrt(j.largest);
     for (int32_t i = 0; i < j.tensors; ++i) {
-        // squares of the gradient and steps along it stay far from the type's largest number
-        const double rate = learning_rate * j.rules[i].rate;
-        const double by_rate = 1e-3 * j.largest / (rate > 1.0 ? rate : 1.0);
-        const double limit = 0.1 * root < by_rate ? 0.1 * root : by_rate;
-        const double decay = j.rules[i].decays ? rate * j.weight_decay : 0.0;
-        if (clip) j.scales[i] = j.clipping.global_norm / global;
-        const double norm = __builtin_sqrt(j.squares[i]), scaled = norm * j.scales[i];
-        const double most = scaled < j.clipping.value ? scaled : j.clipping.value;
-        if (j.updates && !(most <= limit && rate <= j.largest && decay < root))
-            return {Status::gradient, i, norm, norm};
+        const double norm = __builtin_sqrt(j.squares[i]);
+        j.scales[i] = scale_of(j, norm, global);
+        if (!is_fit(j, i, norm, j.scales[i])) return {Status::gradient, i, norm, norm};
     }
-    for (int32_t i = 0; i < j.statistics; ++i)
-        if (j.sound[i] != 1) return {Status::statistics, i, __builtin_inf(), global};
-    return {Status::ok, 0, 0.0, global};
+    return judged_statistics(j, global);
 }
 
-constexpr void judge(const Judgement& j) noexcept {
+// The whole of it. gradients() is the verdict on them, which a device finds with many threads.
+template <class Gradients>
+constexpr void judge(const Judgement& j, const Gradients& gradients) noexcept {
     const double loss = sum_of(j.loss, j.losses);
     const double penalty = sum_of(j.penalty, j.penalties) + sum_of(j.activity, j.activities);
     const double reduced = loss * j.loss_scale + penalty;
-    *j.verdict = finite(reduced) || !j.checks ? judged_gradients(j) : Verdict{Status::loss, 0, reduced, 0.0};
+    *j.verdict = finite(reduced) || !j.checks ? gradients() : Verdict{Status::loss, 0, reduced, 0.0};
     if (!j.totals || j.verdict->status != Status::ok) return;
     j.totals->loss += loss;
     j.totals->weighted_loss += loss * double(j.rows);
