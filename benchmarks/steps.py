@@ -105,7 +105,7 @@ def neighbours(bench: Bench, net: Net) -> None:
 
 
 def device(bench: Bench) -> None:
-    """Training steps on a device, against rivals that train there with CUDA graphs or an epoch at once; kernels.
+    """Kernels on a device; training steps, against rivals that train there with CUDA graphs or an epoch at once.
 
     All sides' rows lie there before the clock starts; one network is timed once more with ours in NumPy arrays.
     """
@@ -114,6 +114,7 @@ def device(bench: Bench) -> None:
     if not names:
         bench.skip("device", "all rows", _native.why_no_device("cuda"))
     for name in names:
+        kernels_device.kernels(bench, name)
         for net in (replace(net, device=name) for net in (nets.ON_DEVICE[:2] if bench.quick else nets.ON_DEVICE)):
             note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
             rivals = (
@@ -124,10 +125,9 @@ def device(bench: Bench) -> None:
             _device_step(
                 bench, net, net.name, "device step", () if replace(net, device="cpu") in nets.BOTH_WAYS else rivals
             )
-        net = replace(nets.FROM_THE_HOST, device=name)
-        there = Rival(ROWS_THERE, OURS, "device step", compared=False)
-        _device_step(bench, net, f"{net.name}, rows of the host", "step", (there,))
-        kernels_device.kernels(bench, name)
+            if net == replace(nets.FROM_THE_HOST, device=name):
+                there = Rival(ROWS_THERE, OURS, "device step", compared=False)
+                _device_step(bench, net, f"{net.name}, rows of the host", "step", (there,))
 
 
 def _device_step(bench: Bench, net: Net, name: str, make: str, rivals: tuple[Rival, ...]) -> None:
