@@ -7,14 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import fusednet
-from devices import DEVICES
 from fusednet.benchmarks import compare, job_torch, jobs, kernel_data, nets, pictures, run, side_fusednet, targets, team
 from fusednet.benchmarks.compare import Bench, Rival
 from fusednet.benchmarks.nets import Net
@@ -171,22 +168,6 @@ def test_every_task_gives_what_is_compared(make, work):
     task.run()
     assert all(np.isfinite(first))
     assert task.units >= 1
-
-
-@pytest.mark.parametrize("full_batch", [False, True])
-@pytest.mark.parametrize("device", DEVICES)
-def test_a_run_on_a_device_is_as_many_steps_as_it_says(device, full_batch):
-    task = side_fusednet.TASKS["device step"](replace(SMALL, device=device, full_batch=full_batch).work())
-    assert isinstance(task.x, fusednet.DeviceArray)
-    before = task.model.step
-    task.run()
-    assert task.model.step - before == task.units
-
-
-def test_epochs_on_a_device_have_steps_enough_and_little_data():
-    for net in (replace(net, device="cuda") for net in nets.ON_DEVICE):
-        assert net.steps >= 4
-        assert 4 * net.steps * net.batch * net.widths[0] <= 1 << 30
 
 
 def test_weights_and_data_are_the_same_for_all_sides():
