@@ -20,6 +20,9 @@ _EPOCH_SECONDS = 0.1
 _FLOPS, _BYTES, _ELEMENTS = 1.6e11, 2e10, 2e8  # a second, of a machine to guess an epoch by
 _MOST_STEPS = 1000
 _MOST_BYTES = 1 << 26
+_DEVICE_FLOPS, _DEVICE_STEP = 4e13, 2e-4  # a second; seconds of a step that is nothing but launches
+_DEVICE_STEPS, _DEVICE_BYTES = (4, 250), 1 << 30  # batches of an epoch there: the least and the most
+_RUN_SECONDS = 0.5
 _ACTIVATIONS = {"elu": "ELU", "tanh": "tanh"}
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 _CLIPS = {"norm": ", clip by global norm", "value": ", clip by value", "none": ""}
@@ -78,10 +81,23 @@ class Net:
     @property
     def steps(self) -> int:
         """Batches of an epoch: about a tenth of a second, of data that would not be called large."""
+        if self.device != "cpu":
+            least, most = _DEVICE_STEPS
+            room = _DEVICE_BYTES // (4 * self.batch * self.widths[0])
+            return max(1, min(max(least, int(_EPOCH_SECONDS / self._device_seconds)), most, room))
         room = _MOST_BYTES // (4 * self.batch * self.widths[0])
         elements = self.batch * sum(self.widths)
         seconds = self.flops / _FLOPS + 28.0 * self.parameters / _BYTES + elements / _ELEMENTS
         return max(1, min(_MOST_STEPS, int(_EPOCH_SECONDS / seconds), room))
+
+    @property
+    def epochs(self) -> int:
+        """Of one call on a device, so that what it costs beside its steps is spread over half a second of them."""
+        return max(1, int(_RUN_SECONDS / (self.steps * self._device_seconds)))
+
+    @property
+    def _device_seconds(self) -> float:
+        return max(_DEVICE_STEP, self.flops / _DEVICE_FLOPS)
 
     @property
     def checked_steps(self) -> int:
@@ -133,6 +149,7 @@ ON_DEVICE = (
     replace(LARGE_BATCH, precision="medium"),
     WIDE,
 )
+FROM_THE_HOST = FIRST  # trained on a device from NumPy arrays as well
 
 NETS = (FIRST, FIRST_SGD, SMALL, TINY, TINY_BATCHES, ODD_SMALL, ODD_MIDDLE, MIDDLE, LARGE, LARGE_HIGH, LARGE_MEDIUM)
 WATCHED = (FIRST, FIRST_SGD, SMALL, TINY, MIDDLE)  # beside every rival; the others beside two

@@ -81,6 +81,21 @@ class Step:
         return self.model.fit(self.x, self.y, batch_size=self.net.batch, epochs=epochs, verbose=0)
 
 
+class DeviceStep(Step):
+    """Epochs by one `fit` over rows that lie on the device; labels, some bytes a row, are sent."""
+
+    def __init__(self, work: dict[str, Any]) -> None:
+        super().__init__(work)
+        there: Any = fusednet.device_array(self.x, self.net.device)  # taken wherever an array of the host is
+        self.x = there
+        self.units = self.net.steps * self.net.epochs
+
+    def run(self) -> object:
+        set_precision(self.net.precision)
+        epochs = self.net.epochs * (self.net.steps if self.net.full_batch else 1)
+        return self.model.fit(self.x, self.y, batch_size=self.net.batch, epochs=epochs, verbose=0)
+
+
 class PlainStep(Step):
     """The same without anything to compare."""
 
@@ -149,6 +164,7 @@ class PlanBytes:
 
 TASKS: dict[str, Any] = {
     "step": Step,
+    "device step": DeviceStep,
     "plain step": PlainStep,
     "inference": Inference,
     "pair": Pair,

@@ -20,7 +20,8 @@ jax: Any = None  # imported in the worker: this module can be read without it
 
 def limit(threads: int) -> None:
     """Keep XLA, which sizes its pool by the processors that it may use, to so many: before jax is imported."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # cuda for the group `device`
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # cuda,cpu for the group `device`
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # which leaves no room for the other sides
     usable = sorted(os.sched_getaffinity(0))
     if threads < len(usable):
         os.sched_setaffinity(0, usable[-threads:])
@@ -38,12 +39,19 @@ def versions() -> dict[str, str]:
     return {"jax": str(jax.__version__)}
 
 
+def product(net: Net, x: Any, w: Any) -> Any:
+    """Of float32; "medium" is of bfloat16, as torch's autocast has it."""
+    if net.precision == "medium":
+        return (x.astype(jax.numpy.bfloat16) @ w.astype(jax.numpy.bfloat16)).astype(jax.numpy.float32)
+    return jax.numpy.matmul(x, w, precision="highest")  # its default on a GPU has 10 bits
+
+
 def forward(net: Net, parameters: list[Any], moving: list[Any], x: Any, training: bool) -> tuple[Any, list[Any]]:
     """Logits, and the moving statistics after the batch."""
     numpy, kept, taken, stats = jax.numpy, [], iter(parameters), iter(moving)
     function = {"elu": jax.nn.elu, "tanh": numpy.tanh}[net.activation]
     for number in range(1, len(net.widths)):
-        x = x @ next(taken) + next(taken)
+        x = product(net, x, next(taken)) + next(taken)
         if number == len(net.widths) - 1:
             break
         if net.batchnorm:
@@ -105,17 +113,16 @@ class Step:
 
     def __init__(self, work: dict[str, Any]) -> None:
         self.net = nets.of_work(work)
+        self.device = jax.devices(self.net.device)[0]
         self.step = jax.jit(functools.partial(step, self.net), donate_argnums=0)
-        self.batches = [(jax.numpy.asarray(x), jax.numpy.asarray(y)) for x, y in nets.batches(self.net)]
-        self.units = min(len(self.batches), _CALLS)
-        self.next = itertools.cycle(self.batches)
         self.state: Any = None
+        self._take(nets.batches(self.net))
         self._restart()
 
     def results(self) -> list[float]:
         losses = []
         for x, y in nets.checked_batches(self.net):
-            self.state, loss = self.step(self.state, (jax.numpy.asarray(x), jax.numpy.asarray(y)))
+            self.state, loss = self.step(self.state, jax.device_put((x, y), self.device))
             losses.append(float(loss))
         self._restart()
         return losses
@@ -125,12 +132,17 @@ class Step:
             self.state, _ = self.step(self.state, batch)
         return jax.block_until_ready(self.state)
 
+    def _take(self, batches: list[tuple[Any, Any]]) -> None:
+        self.batches = jax.device_put(batches, self.device)
+        self.units = min(len(self.batches), _CALLS)
+        self.next = itertools.cycle(self.batches)
+
     def _restart(self) -> None:
         parameters, moving = split(self.net)
         slots: Any = ()
         if self.net.optimizer == "adam":
             slots = [jax.numpy.zeros_like(w) for w in parameters], [jax.numpy.zeros_like(w) for w in parameters]
-        self.state = parameters, moving, slots, jax.numpy.float32(0)
+        self.state = jax.device_put((parameters, moving, slots, jax.numpy.float32(0)), self.device)
 
 
 class Scan(Step):
@@ -138,11 +150,12 @@ class Scan(Step):
 
     def __init__(self, work: dict[str, Any]) -> None:
         super().__init__(work)
-        self.units = len(self.batches)
-        self.stacked = tuple(jax.numpy.asarray(np.stack(part)) for part in zip(*nets.batches(self.net), strict=True))
-        self.batches.clear()
         one = functools.partial(step, self.net)
         self.epoch = jax.jit(lambda state, data: jax.lax.scan(one, state, data), donate_argnums=0)
+
+    def _take(self, batches: list[tuple[Any, Any]]) -> None:
+        self.units = len(batches)
+        self.stacked = jax.device_put(tuple(np.stack(part) for part in zip(*batches, strict=True)), self.device)
 
     def run(self) -> object:
         self.state, losses = self.epoch(self.state, self.stacked)

@@ -23,6 +23,7 @@ RIVALS = (
     Rival("Keras on JAX", "keras", "step"),
     Rival("scikit-learn", "sklearn", "step", compared=False, note="no BN, no clipping, ReLU for ELU"),
 )
+ROWS_THERE = "ours, rows on the device"
 # Of the first loss and of all: Adam's first steps have the size of the learning rate whatever the gradient's, so that
 # an element near zero may go either way.
 TOLERANCE = {"highest": (2e-5, 1e-3), "high": (1e-3, 2e-2), "medium": (3e-2, 6e-2)}
@@ -104,33 +105,44 @@ def neighbours(bench: Bench, net: Net) -> None:
 
 
 def device(bench: Bench) -> None:
-    """Training steps on a device, against rivals that train there with CUDA graphs or an epoch at once; kernels."""
+    """Kernels on a device; training steps, against rivals that train there with CUDA graphs or an epoch at once.
+
+    All sides' rows lie there before the clock starts; one network is timed once more with ours in NumPy arrays.
+    """
     bench.title("device: time of a training step on the device; rival's time / ours")
     names = [name for name in _native.device_names() if name != "cpu" and not _native.why_no_device(name)]
     if not names:
         bench.skip("device", "all rows", _native.why_no_device("cuda"))
     for name in names:
-        for net in (replace(net, device=name) for net in (nets.ON_DEVICE[:2] if bench.quick else nets.ON_DEVICE)):
-            if bench.wants(net.name):
-                note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
-                measure(
-                    bench,
-                    "device",
-                    net.name,
-                    "step",
-                    net.work(),
-                    []
-                    if replace(net, device="cpu") in nets.BOTH_WAYS
-                    else [
-                        Rival("torch eager", "torch", "device step", note=note),
-                        Rival(targets.GRAPHS, "torch", "graph step", note=note),
-                        Rival("JAX scan", "jax", "scan", note=note),
-                    ],
-                    threads=[bench.most],
-                    tolerance=TOLERANCE[net.precision],
-                    figures={"flops": net.flops},
-                )
         kernels_device.kernels(bench, name)
+        for net in (replace(net, device=name) for net in (nets.ON_DEVICE[:2] if bench.quick else nets.ON_DEVICE)):
+            note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
+            rivals = (
+                Rival("torch eager", "torch", "device step", note=note),
+                Rival(targets.GRAPHS, "torch", "graph step", note=note),
+                Rival("JAX scan", "jax", "scan", note=note),
+            )
+            _device_step(
+                bench, net, net.name, "device step", () if replace(net, device="cpu") in nets.BOTH_WAYS else rivals
+            )
+            if net == replace(nets.FROM_THE_HOST, device=name):
+                there = Rival(ROWS_THERE, OURS, "device step", compared=False)
+                _device_step(bench, net, f"{net.name}, rows of the host", "step", (there,))
+
+
+def _device_step(bench: Bench, net: Net, name: str, make: str, rivals: tuple[Rival, ...]) -> None:
+    if bench.wants(name):
+        measure(
+            bench,
+            "device",
+            name,
+            make,
+            net.work(),
+            rivals,
+            threads=[bench.most],
+            tolerance=TOLERANCE[net.precision],
+            figures={"flops": net.flops},
+        )
 
 
 def inference(bench: Bench) -> None:

@@ -257,6 +257,7 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     """Without a device it is said why there are none."""
     net = nets.Net((6, 8, 7, 3), 5)
     monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
+    monkeypatch.setattr(nets, "FROM_THE_HOST", net)
     monkeypatch.setattr(kernels_device, "NORM", (40, 12))
     monkeypatch.setattr(kernels_device, "ADAM", 1000)
     monkeypatch.setattr(kernels_device, "COPIED", 4096)
@@ -266,13 +267,16 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
         steps.device(bench)
     expected = []
     for name in DEVICES:
-        expected += [replace(net, device=name).name for net in nets.ON_DEVICE]
         expected += [f"copy, 4096 elements, {name}", kernels_device.norm_name(name), kernels_device.adam_name(name)]
+        first, second = (replace(net, device=name).name for net in nets.ON_DEVICE)
+        expected += [first, f"{first}, rows of the host", second]
         assert bench.roof[f"copy on {name}"] > 0
     assert [row["row"] for row in bench.rows] == expected
     assert all(row["seconds"]["median"] > 0 for row in bench.rows)
     for row in bench.rows:
         if "parameters" in row["row"] or "BatchNorm +" in row["row"]:
             assert [entry["side"] for entry in row["rivals"]] == [kernels_device.COPY]
+        if "rows of the host" in row["row"]:
+            assert [entry["side"] for entry in row["rivals"]] == [steps.ROWS_THERE]
     if not DEVICES:
         assert any("left out: all rows: " in line for line in said)
