@@ -1,86 +1,126 @@
 // Parameter updates in place, what happens to parameters and gradients around them, and sums over all elements.
 
+// Slot number s; -1: w.
+FUSEDNET_INLINE View<T> slot_view(const UpdateArgs<T>& a, int s) {
+    return {s < 0 ? a.w : a.slot[s], a.ld};
+}
+
 template <class O>
 void optimizer_update(const UpdateArgs<T>& a) noexcept {
     static_assert(O::slots <= max_slots);
     Index rows = a.rows, cols = a.cols;
-    if (a.ld == cols && a.g.ld == cols) {
-        cols *= rows;
-        rows = 1;
-    }
-    each("optimizer_update", rows, cols, [a] FUSEDNET_DEVICE(Index i, Index c) {
+    const View<T> w{a.w, a.ld}, average{a.average, a.ld};
+    flatten(rows, cols, w, a.g);
+    const Index whole = columns_in_pieces(rows, cols, w, a.g, average, slot_view(a, O::slots > 0 ? 0 : -1),
+                                          slot_view(a, O::slots > 1 ? 1 : -1), slot_view(a, O::slots > 2 ? 2 : -1));
+    each_piece("optimizer_update", rows, cols, whole, [a, w, average] FUSEDNET_DEVICE(const auto& at) {
+        constexpr int n = at.count;
         const O optimizer(a.scalars->optimizer);
-        const Index j = i * a.ld + c;
-        const V limit(a.clip_value);
-        const V g = min(limit, max(-limit, a.g.row(i)[c] * V(*a.scale)));  // this order passes NaN on
-        V w = a.w[j], slot[O::slots + 1];
-        if (a.decays) w = w - V(a.scalars->decay) * w;
+        const V limit(a.clip_value), scale(*a.scale), decay(a.decays ? a.scalars->decay : 0.0);
+        const auto g = at.load(a.g);
+        auto new_w = at.load(w);
+        Pack<T, n> slots[O::slots + 1];
         FUSEDNET_UNROLL
-        for (int s = 0; s < O::slots; ++s) slot[s] = a.slot[s][j];
-        optimizer.update(w, g, slot);
-        a.w[j] = w;
+        for (int s = 0; s < O::slots; ++s) slots[s] = at.load(slot_view(a, s));
         FUSEDNET_UNROLL
-        for (int s = 0; s < O::slots; ++s) a.slot[s][j] = slot[s];
+        for (int k = 0; k < n; ++k) {
+            V slot_values[O::slots + 1];
+            FUSEDNET_UNROLL
+            for (int s = 0; s < O::slots; ++s) slot_values[s] = slots[s][k];
+            if (a.decays) new_w[k] = new_w[k] - decay * new_w[k];
+            // this order passes NaN on
+            optimizer.update(new_w[k], min(limit, max(-limit, g[k] * scale)), slot_values);
+            FUSEDNET_UNROLL
+            for (int s = 0; s < O::slots; ++s) slots[s][k] = slot_values[s];
+        }
+        at.store(w, new_w);
+        FUSEDNET_UNROLL
+        for (int s = 0; s < O::slots; ++s) at.store(slot_view(a, s), slots[s]);
         if (!a.average) return;
         const double keeps = a.scalars->average_momentum;
-        a.average[j] = fma(V(keeps), a.average[j], V(1 - keeps) * w);
+        auto means = at.load(average);
+        FUSEDNET_UNROLL
+        for (int k = 0; k < n; ++k) means[k] = fma(V(keeps), means[k], V(1 - keeps) * new_w[k]);
+        at.store(average, means);
     });
 }
 
-// *sum = the sum over all elements of term(i, j), in float64.
-template <class Term>
-void sum_terms(const char* name, Index rows, Index cols, double* sum, const Term& term) noexcept {
-    fold_all<Sums<1>>(
-        name, rows, cols, [term] FUSEDNET_DEVICE(Sums<1>& s, Index i, Index j) { s.v[0] += term(i, j); },
+// *sum = the sum over all elements, in float64, of what add(sum, piece) adds.
+template <class Add>
+void sum_pieces(const char* name, Index rows, Index cols, Index whole, double* sum, const Add& add) noexcept {
+    fold_pieces<Sums<1>>(
+        name, rows, cols, whole, [add] FUSEDNET_DEVICE(Sums<1>& s, const auto& at) { add(s.v[0], at); },
         [sum] FUSEDNET_DEVICE(const Sums<1>& s) {
             if (sum) *sum = s.v[0];
         });
 }
 
+template <class A, int n>
+FUSEDNET_DEVICE void add_squares(double& sum, const Pack<A, n>& pack) {
+    FUSEDNET_UNROLL
+    for (int k = 0; k < n; ++k) sum += double(pack[k]) * double(pack[k]);
+}
+
 inline void squared_norm(Index rows, Index cols, View<const T> x, double* sum) noexcept {
-    sum_terms("squared_norm", rows, cols, sum, [x] FUSEDNET_DEVICE(Index i, Index j) {
-        const double value = double(x.row(i)[j]);
-        return value * value;
-    });
+    sum_pieces("squared_norm", rows, cols, columns_in_pieces(rows, cols, x), sum,
+               [x] FUSEDNET_DEVICE(double& s, const auto& at) { add_squares(s, at.load(x)); });
 }
 
 inline void dot(Index rows, Index cols, View<const T> x, View<const T> y, Dot* out) noexcept {
-    fold_all<Sums<2>>(
-        "dot", rows, cols,
-        [x, y] FUSEDNET_DEVICE(Sums<2>& s, Index i, Index j) {
-            const V product = x.row(i)[j] * y.row(i)[j];
-            s.v[0] += double(product);
-            s.v[1] += double(abs(product));
+    fold_pieces<Sums<2>>(
+        "dot", rows, cols, columns_in_pieces(rows, cols, x, y),
+        [x, y] FUSEDNET_DEVICE(Sums<2>& s, const auto& at) {
+            const auto a = at.load(x), b = at.load(y);
+            FUSEDNET_UNROLL
+            for (int k = 0; k < at.count; ++k) {
+                const V product = a[k] * b[k];
+                s.v[0] += double(product);
+                s.v[1] += double(abs(product));
+            }
         },
         [out] FUSEDNET_DEVICE(const Sums<2>& s) { *out = {s.v[0], s.v[1]}; });
 }
 
 inline void penalty_value(const PenaltyValue<T>& a, double* sum) noexcept {
-    sum_terms("penalty_value", a.rows, a.cols, sum, [a] FUSEDNET_DEVICE(Index i, Index j) {
-        const double w = double(a.w.row(i)[j]);
-        // a term that no factor asks for may be infinite
-        return (a.l1 != 0 ? a.l1 * __builtin_fabs(w) : 0.0) + (a.l2 != 0 ? a.l2 * (w * w) : 0.0);
-    });
+    sum_pieces("penalty_value", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.w), sum,
+               [a] FUSEDNET_DEVICE(double& s, const auto& at) {
+                   const auto pack = at.load(a.w);
+                   FUSEDNET_UNROLL
+                   for (int k = 0; k < at.count; ++k) {
+                       const double w = double(pack[k]);
+                       // a term that no factor asks for may be infinite
+                       s += (a.l1 != 0 ? a.l1 * __builtin_fabs(w) : 0.0) + (a.l2 != 0 ? a.l2 * (w * w) : 0.0);
+                   }
+               });
 }
 
 inline void penalty_gradient(const PenaltyGradient<T>& a, double* norm) noexcept {
-    sum_terms("penalty_gradient", a.rows, a.cols, norm, [a] FUSEDNET_DEVICE(Index i, Index j) {
-        const V w = a.w.row(i)[j], g = a.g.row(i)[j] + (V(a.l1) * signum(w) + V(2 * a.l2) * w);
-        a.g.row(i)[j] = g;
-        return double(g) * double(g);
-    });
+    sum_pieces("penalty_gradient", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.w, a.g), norm,
+               [a] FUSEDNET_DEVICE(double& s, const auto& at) {
+                   const auto w = at.load(a.w);
+                   auto g = at.load(a.g);
+                   FUSEDNET_UNROLL
+                   for (int k = 0; k < at.count; ++k) g[k] = g[k] + (V(a.l1) * signum(V(w[k])) + V(2 * a.l2) * w[k]);
+                   at.store(a.g, g);
+                   add_squares(s, g);
+               });
 }
 
 inline void accumulate(const AccumulateArgs<T>& a, double* norm) noexcept {
-    sum_terms("accumulate", a.rows, a.cols, norm, [a] FUSEDNET_DEVICE(Index i, Index j) {
-        T *sum = a.sum.row(i) + j, *g = a.g.row(i) + j;
-        const V total = *sum + *g;
-        if (a.scale == 0)
-            *sum = total;
-        else
-            *g = total * V(a.scale);
-        return double(*g) * double(*g);
-    });
+    sum_pieces("accumulate", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.sum, a.g), norm,
+               [a] FUSEDNET_DEVICE(double& s, const auto& at) {
+                   auto total = at.load(a.sum), g = at.load(a.g);
+                   FUSEDNET_UNROLL
+                   for (int k = 0; k < at.count; ++k) total[k] = total[k] + g[k];
+                   if (a.scale == 0) {
+                       at.store(a.sum, total);
+                   } else {
+                       FUSEDNET_UNROLL
+                       for (int k = 0; k < at.count; ++k) g[k] = total[k] * V(a.scale);
+                       at.store(a.g, g);
+                   }
+                   add_squares(s, g);
+               });
 }
 
 // The first row with NaN or infinity; `rows` if there is none.
@@ -91,11 +131,15 @@ struct FirstRow {
 };
 
 inline void first_nonfinite_row(Index rows, Index cols, View<const T> x, Index* out) noexcept {
-    fold_all<FirstRow>(
-        "first_nonfinite_row", rows, cols,
-        [x] FUSEDNET_DEVICE(FirstRow& first, Index i, Index j) {
-            const V zero = x.row(i)[j] * V(0);  // NaN from inf and NaN
-            if (!(zero == 0)) first.row = lesser(first.row, i);
+    fold_pieces<FirstRow>(
+        "first_nonfinite_row", rows, cols, columns_in_pieces(rows, cols, x),
+        [x] FUSEDNET_DEVICE(FirstRow& first, const auto& at) {
+            const auto pack = at.load(x);
+            FUSEDNET_UNROLL
+            for (int k = 0; k < at.count; ++k) {
+                const V zero = pack[k] * V(0);  // NaN from inf and NaN
+                if (!(zero == 0)) first.row = lesser(first.row, at.i);
+            }
         },
         [rows, out] FUSEDNET_DEVICE(const FirstRow& first) { *out = lesser(first.row, rows); });
 }
