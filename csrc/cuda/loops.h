@@ -34,7 +34,16 @@ struct alignas(n == 1               ? alignof(A)
 
 #ifdef __CUDACC__
     FUSEDNET_MEMBER static Pack from(const A* memory) { return *reinterpret_cast<const Pack*>(memory); }
-    FUSEDNET_MEMBER void to(A* memory) const { *reinterpret_cast<Pack*>(memory) = *this; }
+    __device__ void to(A* memory) const {
+        if constexpr (sizeof(Pack) == 16) {  // of an assignment the compiler makes one access only at times
+            const uint4 bits = __builtin_bit_cast(uint4, *this);
+            asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(memory)),
+                         "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w)
+                         : "memory");
+        } else {
+            *reinterpret_cast<Pack*>(memory) = *this;
+        }
+    }
 #else
     FUSEDNET_MEMBER static Pack from(const A* memory) {
         Pack pack;
