@@ -49,18 +49,21 @@ private:
 
 template <class Body, class Args>
 void each_of(const char* name, const Args* all, Index count) noexcept {
-    Together<Each<Body>> together(name);
+    Together<EachPiece<Body>> together(name);
     for (Index i = 0; i < count; ++i) {
-        Index rows = 0, cols = 0;
-        const Body body(all[i], rows, cols);
-        together.add(blocks_of_each(rows * cols), {rows, cols, body});
+        Index rows = 0, cols = 0, whole = 0;
+        const Body body(all[i], rows, cols, whole);
+        together.add(blocks_of_pieces(rows, cols, whole), {rows, cols, whole, body});
     }
 }
 
 template <class State>
 struct JoinParts {
     const State* parts;
-    FUSEDNET_DEVICE void operator()(State& state, Index, Index j) const { state.join(parts[j]); }
+    template <class At>
+    FUSEDNET_DEVICE void operator()(State& state, const At& at) const {
+        state.join(parts[at.j]);
+    }
 };
 
 // All elements of each array: Body adds elements and finishes with their sum. A launch for what the blocks find, then
@@ -79,10 +82,12 @@ void fold_each(const char* name, const Args* all, Index count) noexcept {
     for (Index i = 0; i < count; ++i) {
         const Args& a = all[i];
         const Index blocks = blocks_of_fold(a.rows * a.cols);
-        found.add(blocks, {a.rows, a.cols, Body{a}, Body{a}, blocks > 1 ? parts : nullptr});
+        Index whole = 0;
+        const Body body(a, whole);
+        found.add(blocks, {a.rows, a.cols, whole, body, body, blocks > 1 ? parts : nullptr});
         if (blocks == 1) continue;
         if (joined.full()) found.flush();
-        joined.add(1, {1, blocks, {parts}, Body{a}, nullptr});
+        joined.add(1, {1, blocks, 0, {parts}, body, nullptr});
         parts += blocks;
     }
 }

@@ -13,27 +13,31 @@ struct Moments {
     }
 };
 
-// Two passes over a few rows that stay in registers.
+// Deviations are taken from a thread's first row: sums of their squares then lose no more digits than the thread has
+// rows, whatever the mean.
 inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
     fold_columns<Moments>(
-        "batchnorm_statistics", a.rows, a.cols,
-        [a] FUSEDNET_DEVICE(Moments& moments, Index j, Index first, Index end, Index stride) {
-            constexpr int most = 8;
-            double x[most];
-            for (Index i = first; i < end; i += most * stride) {
-                double sum = 0, squares = 0;
-                int n = 0;
-                FUSEDNET_UNROLL
-                for (int k = 0; k < most; ++k) {
-                    const Index row = i + k * stride;
-                    x[k] = row < end ? double(a.x.row(row)[j]) : 0.0;
-                    sum += x[k];
-                    n += row < end;
-                }
-                const double mean = sum / n;
-                FUSEDNET_UNROLL
-                for (int k = 0; k < most; ++k) squares += k < n ? (x[k] - mean) * (x[k] - mean) : 0.0;
-                moments.join({double(n), mean, squares});
+        "batchnorm_statistics", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x),
+        [a] FUSEDNET_DEVICE(Moments* moments, const auto& down) {
+            if (down.count == 0) return;
+            const auto origin = down.at.load(a.x);
+            FUSEDNET_UNROLL
+            for (int k = 0; k < origin.count; ++k) moments[k] = {double(down.count), 0, 0};
+            down.template visit<4>([&](const auto& at) { return at.load(a.x); },
+                                   [&](const auto&, const auto& x) {
+                                       FUSEDNET_UNROLL
+                                       for (int k = 0; k < x.count; ++k) {
+                                           const double d = double(x[k]) - double(origin[k]);
+                                           moments[k].mean += d;
+                                           moments[k].squares += d * d;
+                                       }
+                                   });
+            FUSEDNET_UNROLL
+            for (int k = 0; k < origin.count; ++k) {
+                Moments& m = moments[k];
+                const double mean = m.mean / m.n;
+                m.squares = max(0.0, m.squares - m.mean * mean);  // this order passes NaN on
+                m.mean = double(origin[k]) + mean;
             }
         },
         [a] FUSEDNET_DEVICE(Index j, const Moments& moments) {
@@ -52,27 +56,92 @@ FUSEDNET_DEVICE Normalized normalized(const Args& a, Index j) {
     const V inverse = V(1) / sqrt(a.variance[j] + V(a.epsilon));
     return {a.mean[j], inverse, a.gamma ? inverse * a.gamma[j] : inverse, a.beta ? a.beta[j] : V(0)};
 }
+template <class Args, int n>
+FUSEDNET_DEVICE Pack<Normalized, n> normalized(const Args& a, const Piece<n>& at) {
+    Pack<Normalized, n> columns;
+    FUSEDNET_UNROLL
+    for (int k = 0; k < n; ++k) columns[k] = normalized(a, at.j + k);
+    return columns;
+}
+
+// What both directions read of some elements; what F does not need is left at 0.
+template <int n>
+struct BatchNormInput {
+    Pack<T, n> x, slope, dy, y;
+};
 
 template <class F>
 void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
     const F f(a.params);
-    each("batchnorm_forward", a.rows, a.cols, [a, f] FUSEDNET_DEVICE(Index i, Index j) {
-        const Normalized n = normalized(a, j);
-        a.y.row(i)[j] = value_of(f, fma(a.x.row(i)[j] - n.mean, n.scale, n.beta), a.slope, i, j);
-    });
+    each_column("batchnorm_forward", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x, a.y, a.slope),
+                [a, f] FUSEDNET_DEVICE(const auto& down) {
+                    const auto columns = normalized(a, down.at);
+                    down.template visit<4>(
+                        [&]<int n>(const Piece<n>& at) {
+                            return BatchNormInput<n>{at.load(a.x), slopes<F>(a.slope, at), {}, {}};
+                        },
+                        [&]<int n>(const Piece<n>& at, const BatchNormInput<n>& in) {
+                            Pack<T, n> y;
+                            FUSEDNET_UNROLL
+                            for (int k = 0; k < n; ++k) {
+                                const Normalized& c = columns[k];
+                                y[k] = value_of(f, fma(in.x[k] - c.mean, c.scale, c.beta), in.slope[k]);
+                            }
+                            at.store(a.y, y);
+                        });
+                });
+}
+
+// Whether y costs less to compute again than to read.
+template <class F>
+constexpr bool computes_again = false;
+template <>
+inline constexpr bool computes_again<Relu<V>> = true;
+template <>
+inline constexpr bool computes_again<LeakyRelu<V>> = true;
+template <>
+inline constexpr bool computes_again<Relu6<V>> = true;
+template <>
+inline constexpr bool computes_again<Elu<V>> = true;
+
+template <class F>
+constexpr bool reads_y = F::reads_saved && F::from_output && !computes_again<F>;
+
+template <class F, int n>
+FUSEDNET_DEVICE BatchNormInput<n> load_gradient(const BatchNormBackward<T>& a, const Piece<n>& at) {
+    BatchNormInput<n> in{at.load(a.x), slopes<F>(a.slope, at), at.load(a.dy), {}};
+    if constexpr (reads_y<F>) in.y = at.load(a.saved);
+    return in;
 }
 
 // du = dy f' of one element.
-template <class F>
-FUSEDNET_DEVICE V batchnorm_gradient(const BatchNormBackward<T>& a, const F& f, const Normalized& n, V centered,
-                                     Index i, Index j) {
-    const V dy = a.dy.row(i)[j];
+template <class F, int n>
+FUSEDNET_DEVICE V batchnorm_gradient(const F& f, const Normalized& c, const BatchNormInput<n>& in, int k) {
+    const V dy = in.dy[k], u = fma(in.x[k] - c.mean, c.scale, c.beta);
     if constexpr (!F::reads_saved)
         return dy * f.derivative(dy);
+    else if constexpr (reads_y<F>)
+        return dy * f.derivative(in.y[k]);
     else if constexpr (F::from_output)
-        return dy * f.derivative(a.saved.row(i)[j]);
+        return dy * f.derivative(f.value(u));
     else
-        return dy * derivative_of(f, fma(centered, n.scale, n.beta), a.slope, i, j);
+        return dy * derivative_of(f, u, in.slope[k]);
+}
+
+// What a column's own statistics add to its gradient: du becomes du - mean + (x - its mean) factor.
+struct ThroughStatistics {
+    V mean, factor;
+};
+
+template <int n>
+FUSEDNET_DEVICE Pack<ThroughStatistics, n> through_statistics(const BatchNormBackward<T>& a,
+                                                              const Pack<Normalized, n>& columns, const double* means,
+                                                              const Piece<n>& at) {
+    Pack<ThroughStatistics, n> all = {};
+    FUSEDNET_UNROLL
+    for (int k = 0; means && k < n; ++k)
+        all[k] = {V(means[at.j + k]), -V(means[a.cols + at.j + k]) * columns[k].inverse};
+    return all;
 }
 
 // dbeta = sum(du), dgamma = sum(du x hat), and with the batch's own statistics
@@ -80,21 +149,33 @@ FUSEDNET_DEVICE V batchnorm_gradient(const BatchNormBackward<T>& a, const F& f, 
 template <class F>
 void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const F f(a.params);
+    constexpr bool learned = F::slope_from == Slope::learned;
+    using Totals = Sums<learned ? 3 : 2>;
+    const Index whole = columns_in_pieces(a.rows, a.cols, a.x, a.dy, a.dx, a.slope, reads_y<F> ? a.saved : a.x);
     double* means = nullptr;  // of du, then of du x hat, a number a column each
     if (a.training || a.dgamma || a.dbeta || a.dslope) {
         if (a.training) means = workspace<double>(Space::own, 2 * a.cols);
-        sum_columns<3>(
-            "batchnorm_backward", a.rows, a.cols,
-            [a, f] FUSEDNET_DEVICE(Sums<3>& sums, Index i, Index j) {
-                const Normalized n = normalized(a, j);
-                const V centered = a.x.row(i)[j] - n.mean;
-                const double du = double(batchnorm_gradient(a, f, n, centered, i, j));
-                sums.v[0] += du;
-                sums.v[1] += du * double(centered);
-                if constexpr (F::slope_from == Slope::learned)
-                    sums.v[2] += double(a.dy.row(i)[j]) * double(f.slope_gradient(fma(centered, n.scale, n.beta)));
+        fold_columns<Totals>(
+            "batchnorm_backward", a.rows, a.cols, whole,
+            [a, f] FUSEDNET_DEVICE(Totals* sums, const auto& down) {
+                const auto columns = normalized(a, down.at);
+                down.template visit<2>([&](const auto& at) { return load_gradient<F>(a, at); },
+                                       [&]<int n>(const Piece<n>&, const BatchNormInput<n>& in) {
+                                           FUSEDNET_UNROLL
+                                           for (int k = 0; k < n; ++k) {
+                                               const Normalized& c = columns[k];
+                                               const V centered = in.x[k] - c.mean;
+                                               const double du = double(batchnorm_gradient(f, c, in, k));
+                                               sums[k].v[0] += du;
+                                               sums[k].v[1] += du * double(centered);
+                                               if constexpr (learned)
+                                                   sums[k].v[2] +=
+                                                       double(in.dy[k]) *
+                                                       double(f.slope_gradient(fma(centered, c.scale, c.beta)));
+                                           }
+                                       });
             },
-            [a, means] FUSEDNET_DEVICE(Index j, const Sums<3>& sums) {
+            [a, means] FUSEDNET_DEVICE(Index j, const Totals& sums) {
                 const double product = sums.v[1] * double(normalized(a, j).inverse);
                 const double n = a.rows > 0 ? double(a.rows) : 1.0;
                 if (means) {
@@ -103,14 +184,24 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
                 }
                 if (a.dbeta) a.dbeta[j] = T(sums.v[0]);
                 if (a.dgamma) a.dgamma[j] = T(product);
-                if (a.dslope) a.dslope[j] = T(sums.v[2]);
+                if constexpr (learned)
+                    if (a.dslope) a.dslope[j] = T(sums.v[2]);
             });
     }
-    each("batchnorm_backward", a.rows, a.cols, [a, f, means] FUSEDNET_DEVICE(Index i, Index j) {
-        const Normalized n = normalized(a, j);
-        const V centered = a.x.row(i)[j] - n.mean;
-        V du = batchnorm_gradient(a, f, n, centered, i, j);
-        if (means) du = fma(centered, -V(means[a.cols + j]) * n.inverse, du - V(means[j]));
-        a.dx.row(i)[j] = n.scale * du;
+    each_column("batchnorm_backward", a.rows, a.cols, whole, [a, f, means] FUSEDNET_DEVICE(const auto& down) {
+        const auto columns = normalized(a, down.at);
+        const auto of_batch = through_statistics(a, columns, means, down.at);
+        down.template visit<2>([&](const auto& at) { return load_gradient<F>(a, at); },
+                               [&]<int n>(const Piece<n>& at, const BatchNormInput<n>& in) {
+                                   Pack<T, n> dx;
+                                   FUSEDNET_UNROLL
+                                   for (int k = 0; k < n; ++k) {
+                                       const Normalized& c = columns[k];
+                                       V du = batchnorm_gradient(f, c, in, k);
+                                       if (means) du = fma(in.x[k] - c.mean, of_batch[k].factor, du - of_batch[k].mean);
+                                       dx[k] = c.scale * du;
+                                   }
+                                   at.store(a.dx, dx);
+                               });
     });
 }

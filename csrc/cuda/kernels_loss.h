@@ -29,7 +29,8 @@ void row_losses(const char* name, const LossArgs<T>& a) noexcept {
         fold_rows(name, a.rows, a.cols, Body(a, losses));
     else
         each(name, 1, a.rows, [losses] FUSEDNET_DEVICE(Index, Index i) { losses[i] = 0; });
-    sum_terms(name, 1, a.rows, a.loss, [losses] FUSEDNET_DEVICE(Index, Index i) { return losses[i]; });
+    sum_pieces(name, 1, a.rows, 0, a.loss,
+               [losses] FUSEDNET_DEVICE(double& sum, const auto& at) { sum += losses[at.j]; });
 }
 
 template <class L>

@@ -1,7 +1,7 @@
 // The shapes of work that kernels are made of. How an array is split over blocks follows from its shape alone, and
 // sums are joined in one order: results are the same bits on every run.
 
-constexpr Index most_blocks = 2112;  // sixteen for each multiprocessor of an H100; a block takes several turns
+constexpr Index most_blocks = 8448;  // 64 for each multiprocessor of an H100; a block takes several turns
 
 FUSEDNET_INLINE Index divide_up(Index a, Index b) {
     return (a + b - 1) / b;
@@ -22,6 +22,122 @@ void flatten(Index& rows, Index& cols, const Views&... views) {
     }
 }
 
+// n numbers side by side. Several are read and written by one access of 16 bytes at most.
+template <class A, int n>
+struct alignas(n == 1               ? alignof(A)
+               : n * sizeof(A) < 16 ? n * sizeof(A)
+                                    : 16) Pack {
+    static constexpr int count = n;
+    A v[n];
+    FUSEDNET_MEMBER A& operator[](int k) { return v[k]; }
+    FUSEDNET_MEMBER const A& operator[](int k) const { return v[k]; }
+
+#ifdef __CUDACC__
+    FUSEDNET_MEMBER static Pack from(const A* memory) { return *reinterpret_cast<const Pack*>(memory); }
+    __device__ void to(A* memory) const {
+        if constexpr (sizeof(Pack) == 16) {  // of an assignment the compiler makes one access only at times
+            const uint4 bits = __builtin_bit_cast(uint4, *this);
+            asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(memory)),
+                         "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w)
+                         : "memory");
+        } else {
+            *reinterpret_cast<Pack*>(memory) = *this;
+        }
+    }
+#else
+    FUSEDNET_MEMBER static Pack from(const A* memory) {
+        Pack pack;
+        __builtin_memcpy(&pack, __builtin_assume_aligned(memory, alignof(Pack)), sizeof pack);
+        return pack;
+    }
+    FUSEDNET_MEMBER void to(A* memory) const {
+        __builtin_memcpy(__builtin_assume_aligned(memory, alignof(Pack)), this, sizeof *this);
+    }
+#endif
+};
+
+constexpr int piece = 16 / sizeof(T);
+
+// n elements of a row from (i, j) on: one, or `piece` of views that have packs there.
+template <int n>
+struct Piece {
+    static constexpr int count = n;
+    Index i, j;
+
+    template <class A>
+    FUSEDNET_DEVICE Pack<std::remove_const_t<A>, n> load(const View<A>& view) const {
+        return Pack<std::remove_const_t<A>, n>::from(view.row(i) + j);
+    }
+    template <class A>
+    FUSEDNET_DEVICE void store(const View<A>& view, const Pack<A, n>& pack) const {
+        pack.to(view.row(i) + j);
+    }
+    FUSEDNET_DEVICE Piece below(Index rows) const { return {i + rows, j}; }
+};
+
+// Whether memory has packs of A at all columns that `piece` divides.
+template <class A>
+bool has_packs(const A* memory, Index rows, Index row_bytes) {
+    constexpr size_t alignment = alignof(Pack<std::remove_const_t<A>, piece>);
+    return reinterpret_cast<uintptr_t>(memory) % alignment == 0 && (rows < 2 || size_t(row_bytes) % alignment == 0);
+}
+
+// How many of the columns go in pieces: those behind them go one by one.
+template <class... Views>
+Index columns_in_pieces(Index rows, Index cols, const Views&... views) {
+    const bool all = (has_packs(views.data, rows, views.ld * Index(sizeof *views.data)) && ...);
+    return all ? cols / piece * piece : 0;
+}
+
+// A thread's places in a (rows, cols) array: number `first`, then every `stride`-th. It divides once, not at each.
+struct Places {
+    Index rows, cols, i, j, down, right;
+
+    FUSEDNET_DEVICE Places(Index first, Index stride, Index height, Index width) : rows(height), cols(width) {
+        divide(first, i, j);
+        divide(stride, down, right);
+    }
+    FUSEDNET_DEVICE bool inside() const { return i < rows; }
+    FUSEDNET_DEVICE void next() {
+        i += down;
+        j += right;
+        if (j < cols) return;
+        j -= cols;
+        ++i;
+    }
+
+private:
+    FUSEDNET_DEVICE void divide(Index number, Index& quotient, Index& rest) const {
+        if (number < cols) {
+            quotient = 0;
+            rest = number;
+        } else if (number <= INT32_MAX) {  // a short division, since cols <= number
+            quotient = Index(uint32_t(number) / uint32_t(cols));
+            rest = Index(uint32_t(number) % uint32_t(cols));
+        } else {
+            quotient = number / cols;
+            rest = number % cols;
+        }
+    }
+};
+
+// visit(piece) for a thread's share of an array whose first `whole` columns go in pieces. What is left goes to the last
+// threads, which have the fewest of them.
+template <class Visit>
+FUSEDNET_DEVICE void visit_pieces(Index thread, Index threads, Index rows, Index cols, Index whole,
+                                  const Visit& visit) {
+    if (whole > 0)
+        for (Places p(thread, threads, rows, whole / piece); p.inside(); p.next())
+            visit(Piece<piece>{p.i, p.j * piece});
+    if (whole < cols)
+        for (Places p(threads - 1 - thread, threads, rows, cols - whole); p.inside(); p.next())
+            visit(Piece<1>{p.i, whole + p.j});
+}
+
+FUSEDNET_INLINE Index count_pieces(Index rows, Index cols, Index whole) {
+    return rows * greater(whole / piece, cols - whole);
+}
+
 // body(i, j) for each element.
 template <class Body>
 struct Each {
@@ -33,25 +149,38 @@ struct Each {
 
     FUSEDNET_DEVICE constexpr int steps() const { return 1; }
     FUSEDNET_DEVICE void run(int, const Thread& t, Shared&, Local&) const {
-        const Index count = rows * cols, stride = t.blocks * threads;
-        for (Index e = t.block * threads + t.index; e < count; e += stride) {
-            if (rows == 1)
-                body(Index(0), e);
-            else if (count <= INT32_MAX)  // a short division
-                body(Index(uint32_t(e) / uint32_t(cols)), Index(uint32_t(e) % uint32_t(cols)));
-            else
-                body(e / cols, e % cols);
-        }
+        for (Places p(t.block * threads + t.index, t.blocks * threads, rows, cols); p.inside(); p.next())
+            body(p.i, p.j);
     }
 };
 
-inline Index blocks_of_each(Index count) {
-    return lesser(divide_up(count, 256), most_blocks);
+template <class Body>
+void each(const char* name, Index rows, Index cols, const Body& body) noexcept {
+    launch(name, lesser(divide_up(rows * cols, Each<Body>::threads), most_blocks), Each<Body>{rows, cols, body});
+}
+
+// body(piece) for all pieces. It reads all that it needs before it writes.
+template <class Body>
+struct EachPiece {
+    static constexpr int threads = 256;
+    using Shared = Nothing;
+    using Local = Nothing;
+    Index rows, cols, whole;
+    Body body;
+
+    FUSEDNET_DEVICE constexpr int steps() const { return 1; }
+    FUSEDNET_DEVICE void run(int, const Thread& t, Shared&, Local&) const {
+        visit_pieces(t.block * threads + t.index, t.blocks * threads, rows, cols, whole, body);
+    }
+};
+
+FUSEDNET_INLINE Index blocks_of_pieces(Index rows, Index cols, Index whole) {
+    return lesser(divide_up(count_pieces(rows, cols, whole), 256), most_blocks);
 }
 
 template <class Body>
-void each(const char* name, Index rows, Index cols, const Body& body) noexcept {
-    launch(name, blocks_of_each(rows * cols), Each<Body>{rows, cols, body});
+void each_piece(const char* name, Index rows, Index cols, Index whole, const Body& body) noexcept {
+    launch(name, blocks_of_pieces(rows, cols, whole), EachPiece<Body>{rows, cols, whole, body});
 }
 
 // n numbers that are added.
@@ -68,88 +197,166 @@ struct Sums {
     }
 };
 
-// Down the rows of each column: add(state, j, first, end, stride) for rows first, first + stride, ..., `join` of the
-// parts, finish(j, state). 32 columns and 8 rows at a time go to a block; a tall array has several blocks for a column,
-// whose states meet in the workspace.
-template <class State, class Add, class Finish>
-struct FoldColumns {
-    static constexpr int wide = 32, deep = 8, threads = wide * deep;
-    struct Shared {
-        State state[deep][wide];
-    };
-    using Local = Nothing;
+// Rows below each other: a thread's `count` of them from `at` on, `stride` apart, up or down. Some are loaded at a
+// time: use(at, load(at)) for each.
+template <int n>
+struct Descent {
+    Piece<n> at;
+    Index count, stride;
+
+    template <int together, class Load, class Use>
+    FUSEDNET_DEVICE void visit(const Load& load, const Use& use) const {
+        for (Index done = 0; done < count; done += together) {
+            decltype(load(at)) loaded[together];
+            FUSEDNET_UNROLL
+            for (int k = 0; k < together; ++k) loaded[k] = load(at.below(lesser(done + k, count - 1) * stride));
+            FUSEDNET_UNROLL
+            for (int k = 0; k < together; ++k)
+                if (done + k < count) use(at.below((done + k) * stride), loaded[k]);
+        }
+    }
+};
+
+// Columns of a (rows, cols) array over blocks: `wide` threads with n columns each beside each other, `deep` below, and
+// `splits` blocks for all rows.
+template <int n>
+struct Columns {
+    static constexpr int side = n, wide = n == 1 ? 32 : 16, deep = 256 / wide, threads = wide * deep;
     Index rows, cols, splits;
+
+    FUSEDNET_MEMBER static Index across(Index cols) { return divide_up(cols, wide * n); }
+    FUSEDNET_DEVICE Index column(Index block, int x) const { return (block % across(cols) * wide + x) * n; }
+    FUSEDNET_DEVICE Index split(Index block) const { return block / across(cols); }
+    // Of a thread that has columns.
+    FUSEDNET_DEVICE Descent<n> descent(Index block, int x, int y) const {
+        const Index share = divide_up(rows, splits), first = split(block) * share, end = lesser(rows, first + share);
+        return {{first + y, column(block, x)}, end > first + y ? divide_up(end - first - y, deep) : 0, deep};
+    }
+};
+
+// add(states, descent) down the columns, `join` of the parts, finish(j, state). A tall array has several blocks for a
+// column, whose states meet in the workspace.
+template <class State, int n, class Add, class Finish>
+struct FoldColumns {
+    using Split = Columns<n>;
+    static constexpr int threads = Split::threads, deep = Split::deep;
+    struct Local {
+        State state[n];
+    };
+    struct Shared {
+        Local of[deep / 2][Split::wide];
+    };
+    Split columns;
     Add add;
     Finish finish;
     State* parts;  // (splits, cols), or null for one split
 
-    FUSEDNET_DEVICE constexpr int steps() const { return 2; }
-    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local&) const {
-        const int x = t.index % wide, y = t.index / wide;
-        const Index split = t.block % splits, j = t.block / splits * wide + x;
-        if (j >= cols) return;
+    FUSEDNET_DEVICE constexpr int steps() const { return n == 1 ? 4 : 5; }  // one and log2(deep)
+    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
+        const int x = t.index % Split::wide, y = t.index / Split::wide, half = deep >> step;
+        const Index j = columns.column(t.block, x);
+        if (j >= columns.cols || (step > 0 && y >= half)) return;
         if (step == 0) {
-            const Index share = divide_up(rows, splits), first = split * share, end = lesser(rows, first + share);
-            State state = State::none();
-            add(state, j, first + y, end, Index(deep));
-            shared.state[y][x] = state;
-        } else if (y == 0) {
-            State state = shared.state[0][x];
-            for (int k = 1; k < deep; ++k) state.join(shared.state[k][x]);
-            if (parts)
-                parts[split * cols + j] = state;
-            else
-                finish(j, state);
+            FUSEDNET_UNROLL
+            for (State& state : local.state) state = State::none();
+            add(local.state, columns.descent(t.block, x, y));
+        } else {
+            const Local& other = shared.of[(y + half) % (deep / 2)][x];
+            FUSEDNET_UNROLL
+            for (int k = 0; k < n; ++k) local.state[k].join(other.state[k]);
         }
+        if (half > 1) {  // the lower half's go to the upper half
+            if (y >= half / 2) shared.of[y % (deep / 2)][x] = local;
+            return;
+        }
+        FUSEDNET_UNROLL
+        for (int k = 0; k < n; ++k)
+            if (parts)
+                parts[columns.split(t.block) * columns.cols + j + k] = local.state[k];
+            else
+                finish(j + k, local.state[k]);
     }
 };
 
-template <class State, class Add, class Finish>
-void fold_columns(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
-    using Kernel = FoldColumns<State, Add, Finish>;
-    const Index blocks = divide_up(cols, Kernel::wide);
-    if (blocks == 0) return;
-    const Index splits = greater(1, lesser(rows / 256, most_blocks / 4 / blocks));
-    auto* parts = splits > 1 ? workspace<State>(Space::parts, splits * cols) : nullptr;
-    launch(name, blocks * splits, Kernel{rows, cols, splits, add, finish, parts});
-    if (!parts) return;
-    each(name, 1, cols, [=] FUSEDNET_DEVICE(Index, Index j) {
-        State state = parts[j];
-        for (Index s = 1; s < splits; ++s) state.join(parts[s * cols + j]);
-        finish(j, state);
-    });
+template <class State, class Finish>
+void join_parts(const char* name, Index splits, Index cols, const State* parts, const Finish& finish) noexcept {
+    const auto join = [=] FUSEDNET_DEVICE(State* state, const Descent<1>& down) {
+        down.visit<4>([&](const Piece<1>& at) { return parts[at.i * cols + at.j]; },
+                      [&](const Piece<1>&, const State& part) { state->join(part); });
+    };
+    launch(name, Columns<1>::across(cols),
+           FoldColumns<State, 1, decltype(join), Finish>{{splits, cols, 1}, join, finish, nullptr});
 }
 
-// The same with add(sums, i, j) for each element.
+template <class State, int n, class Add, class Finish>
+void fold_columns_by(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
+    const Index across = Columns<n>::across(cols);
+    if (across == 0) return;
+    const Index splits = rows < 512 ? 1 : greater(1, lesser(rows / 64, 2112 / across));
+    auto* parts = splits > 1 ? workspace<State>(Space::parts, splits * cols) : nullptr;
+    launch(name, across * splits, FoldColumns<State, n, Add, Finish>{{rows, cols, splits}, add, finish, parts});
+    if (parts) join_parts<State>(name, splits, cols, parts, finish);
+}
+
+// Columns in pieces where all of them can be.
+template <class State, class Add, class Finish>
+void fold_columns(const char* name, Index rows, Index cols, Index whole, const Add& add,
+                  const Finish& finish) noexcept {
+    if (whole == cols)
+        fold_columns_by<State, piece>(name, rows, cols, add, finish);
+    else
+        fold_columns_by<State, 1>(name, rows, cols, add, finish);
+}
+
+// Sums with add(sums, i, j) for each element.
 template <int n, class Add, class Finish>
 void sum_columns(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
-    fold_columns<Sums<n>>(
+    fold_columns_by<Sums<n>, 1>(
         name, rows, cols,
-        [add] FUSEDNET_DEVICE(Sums<n>& sums, Index j, Index first, Index end, Index stride) {
-            for (Index i = first; i < end; i += stride) add(sums, i, j);
+        [add] FUSEDNET_DEVICE(Sums<n>* sums, const Descent<1>& down) {
+            Piece<1> at = down.at;
+            for (Index k = 0; k < down.count; ++k, at.i += down.stride) add(*sums, at.i, at.j);
         },
         finish);
 }
 
-// Where element e of `count` lies; the division is short where it can be. Each writes it out: its kernels spill
-// registers with this.
-struct Element {
-    Index i, j;
-    FUSEDNET_DEVICE Element(Index e, Index rows, Index cols, Index count) {
-        if (rows == 1) {
-            i = 0;
-            j = e;
-        } else if (count <= INT32_MAX) {
-            i = Index(uint32_t(e) / uint32_t(cols));
-            j = Index(uint32_t(e) % uint32_t(cols));
-        } else {
-            i = e / cols;
-            j = e % cols;
-        }
+// body(descent) down all columns. The last rows come first: of those that a fold has read before the last may still be
+// in the cache.
+template <int n, class Body>
+struct EachColumn {
+    using Split = Columns<n>;
+    static constexpr int threads = Split::threads;
+    using Shared = Nothing;
+    using Local = Nothing;
+    Split columns;
+    Body body;
+
+    FUSEDNET_DEVICE constexpr int steps() const { return 1; }
+    FUSEDNET_DEVICE void run(int, const Thread& t, Shared&, Local&) const {
+        const Index block = t.blocks - 1 - t.block;
+        const int x = t.index % Split::wide, y = t.index / Split::wide;
+        if (columns.column(block, x) >= columns.cols) return;
+        const Descent<n> down = columns.descent(block, x, y);
+        body(Descent<n>{down.at.below((down.count - 1) * down.stride), down.count, -down.stride});
     }
 };
 
-// All elements: add(state, i, j), finish(state) once. A thread's elements are those that it would have in Each.
+template <class Body>
+void each_column(const char* name, Index rows, Index cols, Index whole, const Body& body) noexcept {
+    const auto by = [&](auto columns) {
+        using Split = decltype(columns);
+        const Index across = Split::across(cols);
+        if (across == 0 || rows == 0) return;
+        const Index splits = greater(1, lesser(divide_up(rows, Split::deep), most_blocks / 2 / across));
+        launch(name, across * splits, EachColumn<Split::side, Body>{{rows, cols, splits}, body});
+    };
+    if (whole == cols)
+        by(Columns<piece>{});
+    else
+        by(Columns<1>{});
+}
+
+// All elements: add(state, piece), finish(state) once.
 template <class State, class Add, class Finish>
 struct FoldAll {
     static constexpr int threads = 256;
@@ -157,7 +364,7 @@ struct FoldAll {
         State state[threads];
     };
     using Local = Nothing;
-    Index rows, cols;
+    Index rows, cols, whole;
     Add add;
     Finish finish;
     State* parts;  // a block each, or null for one block
@@ -165,12 +372,9 @@ struct FoldAll {
     FUSEDNET_DEVICE constexpr int steps() const { return 9; }  // one and log2(threads)
     FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local&) const {
         if (step == 0) {
-            const Index count = rows * cols, stride = t.blocks * threads;
             State state = State::none();
-            for (Index e = t.block * threads + t.index; e < count; e += stride) {
-                const Element at(e, rows, cols, count);
-                add(state, at.i, at.j);
-            }
+            visit_pieces(t.block * threads + t.index, t.blocks * threads, rows, cols, whole,
+                         [&](const auto& at) { add(state, at); });
             shared.state[t.index] = state;
             return;
         }
@@ -184,19 +388,26 @@ struct FoldAll {
     }
 };
 
-inline Index blocks_of_fold(Index count) {
-    return greater(1, lesser(count / 4096, 1024));
+FUSEDNET_INLINE Index blocks_of_fold(Index count) {
+    return greater(1, lesser(count / 4096, 1056));
 }
 
 template <class State, class Add, class Finish>
-void fold_all(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
+void fold_pieces(const char* name, Index rows, Index cols, Index whole, const Add& add, const Finish& finish) noexcept {
     using Kernel = FoldAll<State, Add, Finish>;
     const Index blocks = blocks_of_fold(rows * cols);
-    if (blocks == 1) return launch(name, 1, Kernel{rows, cols, add, finish, nullptr});
+    if (blocks == 1) return launch(name, 1, Kernel{rows, cols, whole, add, finish, nullptr});
     auto* parts = workspace<State>(Space::parts, blocks);
-    launch(name, blocks, Kernel{rows, cols, add, finish, parts});
-    const auto join = [=] FUSEDNET_DEVICE(State& state, Index, Index j) { state.join(parts[j]); };
-    launch(name, 1, FoldAll<State, decltype(join), Finish>{1, blocks, join, finish, nullptr});
+    launch(name, blocks, Kernel{rows, cols, whole, add, finish, parts});
+    const auto join = [=] FUSEDNET_DEVICE(State& state, const auto& at) { state.join(parts[at.j]); };
+    launch(name, 1, FoldAll<State, decltype(join), Finish>{1, blocks, 0, join, finish, nullptr});
+}
+
+// The same with add(state, i, j) for each element.
+template <class State, class Add, class Finish>
+void fold_all(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
+    fold_pieces<State>(
+        name, rows, cols, 0, [add] FUSEDNET_DEVICE(State& state, const auto& at) { add(state, at.i, at.j); }, finish);
 }
 
 // Rows, 32 threads each: pass after pass, body.template add<p>(state, row, j) over the columns, the states joined by

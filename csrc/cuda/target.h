@@ -2,6 +2,8 @@
 // any other compiler compiles the same text for the host, where blocks and threads are loops.
 #pragma once
 
+#include <type_traits>
+
 #include "../base/nadam.h"
 #include "../base/table.h"
 
