@@ -87,7 +87,10 @@ int probe_steps() noexcept {
 void launch_program(const Program& program, int64_t times) noexcept {
     if (failed()) return;
     constexpr const char* name = "of steps in one launch";
-    if (cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess) {
+    // more than 48 KiB has to be asked for
+    if (cudaFuncSetAttribute(run_program, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sizeof(ProgramMemory))) ==
+            cudaSuccess &&
+        cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess) {
         Program argument = program;
         void* arguments[] = {&argument, &times};
         // which sees to it that all blocks are there at once
