@@ -44,14 +44,16 @@ struct alignas(n == 1               ? alignof(A)
             *reinterpret_cast<Pack*>(memory) = *this;
         }
     }
-#else
+#else  // which ends where the device would not read
     FUSEDNET_MEMBER static Pack from(const A* memory) {
         Pack pack;
-        __builtin_memcpy(&pack, __builtin_assume_aligned(memory, alignof(Pack)), sizeof pack);
+        if (reinterpret_cast<uintptr_t>(memory) % alignof(Pack) != 0) __builtin_trap();
+        __builtin_memcpy(&pack, memory, sizeof pack);
         return pack;
     }
     FUSEDNET_MEMBER void to(A* memory) const {
-        __builtin_memcpy(__builtin_assume_aligned(memory, alignof(Pack)), this, sizeof *this);
+        if (reinterpret_cast<uintptr_t>(memory) % alignof(Pack) != 0) __builtin_trap();
+        __builtin_memcpy(memory, this, sizeof *this);
     }
 #endif
 };
