@@ -151,6 +151,20 @@ void run(const char* name, Product<T> product, const Case& c, const int* calls) 
                 refusals - refusals_before, worst);
 }
 
+// How many places of a thread are not those that its numbers have, in arrays of more elements than 32 bits count.
+Index misplaced() {
+    Index wrong = 0;
+    for (const Index cols : {Index(1), Index(7), Index(4096), Index(INT32_MAX), Index(3) << 33})
+        for (const Index first : {Index(0), Index(6), Index(4097), Index(UINT32_MAX), Index(5) << 34})
+            for (const Index stride : {Index(1), Index(7), Index(2162688), Index(1) << 33}) {
+                Index number = first;
+                float32::Places p(first, stride, first / cols + 3, cols);
+                for (int turn = 0; turn < 5; ++turn, number += stride, p.next())
+                    wrong += p.i != number / cols || p.j != number % cols || p.inside() != (p.i < first / cols + 3);
+            }
+    return wrong;
+}
+
 }  // namespace
 }  // namespace fusednet::cuda
 
@@ -165,6 +179,7 @@ int main(int count, char** arguments) {
     }
     is_recording = count > 1 && !std::strcmp(arguments[1], "recorded");
     std::printf("text %s\n", library_text());
+    std::printf("misplaced %td\n", misplaced());
     const char* const names[] = {"highest", "high", "medium"};
     for (int bits = 0; bits < 32; ++bits)
         for (const fusednet::Index gap : {0, 3}) {

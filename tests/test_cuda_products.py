@@ -61,6 +61,10 @@ def test_what_the_library_is_asked(program):
         assert float(case["error"]) <= (BY_LIBRARY if large else OURS)[case["precision"]], case
 
 
+def test_places_of_arrays_beyond_32_bits(program):
+    assert "misplaced 0" in program()
+
+
 def test_the_library_is_no_part_of_a_program(program):
     """What it would do is refused while a step is recorded: nothing is computed, the step becomes a graph."""
     for case in cases(program("recorded")):

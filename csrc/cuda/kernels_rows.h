@@ -149,13 +149,28 @@ inline void layernorm_backward(const LayerNormBackward<T>& a) noexcept {
     fold_rows("layernorm_backward", a.rows, a.cols, LayerNormBackwardBody{{}, a, a.cols > 0 ? double(a.cols) : 1.0});
 }
 
+template <int n>
+struct LayerNormInput {
+    Pack<T, n> dy, x;
+    V mean, inverse;
+};
+
 inline void layernorm_gradients(const LayerNormGradients<T>& a) noexcept {
-    sum_columns<2>(
-        "layernorm_gradients", a.rows, a.cols,
-        [a] FUSEDNET_DEVICE(Sums<2>& sums, Index i, Index j) {
-            const V dy = a.dy.row(i)[j];
-            sums.v[0] += double(dy);
-            sums.v[1] += double(dy) * double((a.x.row(i)[j] - a.mean[i]) * a.inverse[i]);
+    fold_columns<Sums<2>>(
+        "layernorm_gradients", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.dy, a.x),
+        [a] FUSEDNET_DEVICE(Sums<2>* sums, const auto& down) {
+            down.template visit<2>(
+                [&]<int n>(const Piece<n>& at) {
+                    return LayerNormInput<n>{at.load(a.dy), at.load(a.x), a.mean[at.i], a.inverse[at.i]};
+                },
+                [&]<int n>(const Piece<n>&, const LayerNormInput<n>& in) {
+                    FUSEDNET_UNROLL
+                    for (int k = 0; k < n; ++k) {
+                        const V dy = in.dy[k];
+                        sums[k].v[0] += double(dy);
+                        sums[k].v[1] += double(dy) * double((in.x[k] - in.mean) * in.inverse);
+                    }
+                });
         },
         [a] FUSEDNET_DEVICE(Index j, const Sums<2>& sums) {
             if (a.dbeta) a.dbeta[j] = T(sums.v[0]);

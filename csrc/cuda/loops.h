@@ -44,14 +44,16 @@ struct alignas(n == 1               ? alignof(A)
             *reinterpret_cast<Pack*>(memory) = *this;
         }
     }
-#else
+#else  // which ends where the device would not read
     FUSEDNET_MEMBER static Pack from(const A* memory) {
         Pack pack;
-        __builtin_memcpy(&pack, __builtin_assume_aligned(memory, alignof(Pack)), sizeof pack);
+        if (reinterpret_cast<uintptr_t>(memory) % alignof(Pack) != 0) __builtin_trap();
+        __builtin_memcpy(&pack, memory, sizeof pack);
         return pack;
     }
     FUSEDNET_MEMBER void to(A* memory) const {
-        __builtin_memcpy(__builtin_assume_aligned(memory, alignof(Pack)), this, sizeof *this);
+        if (reinterpret_cast<uintptr_t>(memory) % alignof(Pack) != 0) __builtin_trap();
+        __builtin_memcpy(memory, this, sizeof *this);
     }
 #endif
 };
@@ -197,164 +199,7 @@ struct Sums {
     }
 };
 
-// Rows below each other: a thread's `count` of them from `at` on, `stride` apart, up or down. Some are loaded at a
-// time: use(at, load(at)) for each.
-template <int n>
-struct Descent {
-    Piece<n> at;
-    Index count, stride;
-
-    template <int together, class Load, class Use>
-    FUSEDNET_DEVICE void visit(const Load& load, const Use& use) const {
-        for (Index done = 0; done < count; done += together) {
-            decltype(load(at)) loaded[together];
-            FUSEDNET_UNROLL
-            for (int k = 0; k < together; ++k) loaded[k] = load(at.below(lesser(done + k, count - 1) * stride));
-            FUSEDNET_UNROLL
-            for (int k = 0; k < together; ++k)
-                if (done + k < count) use(at.below((done + k) * stride), loaded[k]);
-        }
-    }
-};
-
-// Columns of a (rows, cols) array over blocks: `wide` threads with n columns each beside each other, `deep` below, and
-// `splits` blocks for all rows.
-template <int n>
-struct Columns {
-    static constexpr int side = n, wide = n == 1 ? 32 : 16, deep = 256 / wide, threads = wide * deep;
-    Index rows, cols, splits;
-
-    FUSEDNET_MEMBER static Index across(Index cols) { return divide_up(cols, wide * n); }
-    FUSEDNET_DEVICE Index column(Index block, int x) const { return (block % across(cols) * wide + x) * n; }
-    FUSEDNET_DEVICE Index split(Index block) const { return block / across(cols); }
-    // Of a thread that has columns.
-    FUSEDNET_DEVICE Descent<n> descent(Index block, int x, int y) const {
-        const Index share = divide_up(rows, splits), first = split(block) * share, end = lesser(rows, first + share);
-        return {{first + y, column(block, x)}, end > first + y ? divide_up(end - first - y, deep) : 0, deep};
-    }
-};
-
-// add(states, descent) down the columns, `join` of the parts, finish(j, state). A tall array has several blocks for a
-// column, whose states meet in the workspace.
-template <class State, int n, class Add, class Finish>
-struct FoldColumns {
-    using Split = Columns<n>;
-    static constexpr int threads = Split::threads, deep = Split::deep;
-    struct Local {
-        State state[n];
-    };
-    struct Shared {
-        Local of[deep / 2][Split::wide];
-    };
-    Split columns;
-    Add add;
-    Finish finish;
-    State* parts;  // (splits, cols), or null for one split
-
-    FUSEDNET_DEVICE constexpr int steps() const { return n == 1 ? 4 : 5; }  // one and log2(deep)
-    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
-        const int x = t.index % Split::wide, y = t.index / Split::wide, half = deep >> step;
-        const Index j = columns.column(t.block, x);
-        if (j >= columns.cols || (step > 0 && y >= half)) return;
-        if (step == 0) {
-            FUSEDNET_UNROLL
-            for (State& state : local.state) state = State::none();
-            add(local.state, columns.descent(t.block, x, y));
-        } else {
-            const Local& other = shared.of[(y + half) % (deep / 2)][x];
-            FUSEDNET_UNROLL
-            for (int k = 0; k < n; ++k) local.state[k].join(other.state[k]);
-        }
-        if (half > 1) {  // the lower half's go to the upper half
-            if (y >= half / 2) shared.of[y % (deep / 2)][x] = local;
-            return;
-        }
-        FUSEDNET_UNROLL
-        for (int k = 0; k < n; ++k)
-            if (parts)
-                parts[columns.split(t.block) * columns.cols + j + k] = local.state[k];
-            else
-                finish(j + k, local.state[k]);
-    }
-};
-
-template <class State, class Finish>
-void join_parts(const char* name, Index splits, Index cols, const State* parts, const Finish& finish) noexcept {
-    const auto join = [=] FUSEDNET_DEVICE(State* state, const Descent<1>& down) {
-        down.visit<4>([&](const Piece<1>& at) { return parts[at.i * cols + at.j]; },
-                      [&](const Piece<1>&, const State& part) { state->join(part); });
-    };
-    launch(name, Columns<1>::across(cols),
-           FoldColumns<State, 1, decltype(join), Finish>{{splits, cols, 1}, join, finish, nullptr});
-}
-
-template <class State, int n, class Add, class Finish>
-void fold_columns_by(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
-    const Index across = Columns<n>::across(cols);
-    if (across == 0) return;
-    const Index splits = rows < 512 ? 1 : greater(1, lesser(rows / 64, 2112 / across));
-    auto* parts = splits > 1 ? workspace<State>(Space::parts, splits * cols) : nullptr;
-    launch(name, across * splits, FoldColumns<State, n, Add, Finish>{{rows, cols, splits}, add, finish, parts});
-    if (parts) join_parts<State>(name, splits, cols, parts, finish);
-}
-
-// Columns in pieces where all of them can be.
-template <class State, class Add, class Finish>
-void fold_columns(const char* name, Index rows, Index cols, Index whole, const Add& add,
-                  const Finish& finish) noexcept {
-    if (whole == cols)
-        fold_columns_by<State, piece>(name, rows, cols, add, finish);
-    else
-        fold_columns_by<State, 1>(name, rows, cols, add, finish);
-}
-
-// Sums with add(sums, i, j) for each element.
-template <int n, class Add, class Finish>
-void sum_columns(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
-    fold_columns_by<Sums<n>, 1>(
-        name, rows, cols,
-        [add] FUSEDNET_DEVICE(Sums<n>* sums, const Descent<1>& down) {
-            Piece<1> at = down.at;
-            for (Index k = 0; k < down.count; ++k, at.i += down.stride) add(*sums, at.i, at.j);
-        },
-        finish);
-}
-
-// body(descent) down all columns. The last rows come first: of those that a fold has read before the last may still be
-// in the cache.
-template <int n, class Body>
-struct EachColumn {
-    using Split = Columns<n>;
-    static constexpr int threads = Split::threads;
-    using Shared = Nothing;
-    using Local = Nothing;
-    Split columns;
-    Body body;
-
-    FUSEDNET_DEVICE constexpr int steps() const { return 1; }
-    FUSEDNET_DEVICE void run(int, const Thread& t, Shared&, Local&) const {
-        const Index block = t.blocks - 1 - t.block;
-        const int x = t.index % Split::wide, y = t.index / Split::wide;
-        if (columns.column(block, x) >= columns.cols) return;
-        const Descent<n> down = columns.descent(block, x, y);
-        body(Descent<n>{down.at.below((down.count - 1) * down.stride), down.count, -down.stride});
-    }
-};
-
-template <class Body>
-void each_column(const char* name, Index rows, Index cols, Index whole, const Body& body) noexcept {
-    const auto by = [&](auto columns) {
-        using Split = decltype(columns);
-        const Index across = Split::across(cols);
-        if (across == 0 || rows == 0) return;
-        const Index splits = greater(1, lesser(divide_up(rows, Split::deep), most_blocks / 2 / across));
-        launch(name, across * splits, EachColumn<Split::side, Body>{{rows, cols, splits}, body});
-    };
-    if (whole == cols)
-        by(Columns<piece>{});
-    else
-        by(Columns<1>{});
-}
+#include "columns.h"
 
 // All elements: add(state, piece), finish(state) once.
 template <class State, class Add, class Finish>
