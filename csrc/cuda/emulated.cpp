@@ -58,7 +58,8 @@ struct Queue {
     Captured* captured = nullptr;  // what is enqueued goes there
     Workspace workspace;
     size_t no_room = 0;                                     // bytes that there was no room for: nothing more is begun
-    std::vector<std::pair<void*, std::vector<char>>> sent;  // there as late as may be
+    std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
+    std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
 };
 thread_local Queue* queue = nullptr;
 
@@ -191,16 +192,26 @@ void copy(void* to, const void* from, size_t bytes) noexcept {
 }
 void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
     if (queue->captured) std::abort();
+    char* const begin = static_cast<char*>(to);
+    for (const auto& [place, size] : queue->received)
+        if (begin < place + size && place < begin + bytes) std::abort();  // a device would be there too early
     std::vector<char> packed(bytes);
     const size_t half = bytes / 2;  // as a device's halves take turns
     pack(context, packed.data(), 0, half);
     pack(context, packed.data() + half, half, bytes - half);
-    queue->sent.emplace_back(to, std::move(packed));
+    queue->sent.emplace_back(begin, std::move(packed));
 }
 void receive() noexcept {
     if (queue->captured) std::abort();
-    for (const auto& [to, packed] : queue->sent) copy(to, packed.data(), packed.size());
+    for (const auto& [to, packed] : queue->sent) {
+        copy(to, packed.data(), packed.size());
+        queue->received.emplace_back(to, packed.size());
+    }
     queue->sent.clear();
+}
+void download(void* to, const void* from, size_t bytes) noexcept {
+    copy(to, from, bytes);
+    queue->received.clear();
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
@@ -233,6 +244,7 @@ void forget(void* captured) noexcept {
 }
 const char* wait(size_t* no_room) noexcept {
     receive();
+    queue->received.clear();
     const size_t bytes = std::exchange(queue->no_room, 0);
     if (no_room) *no_room = bytes;
     return bytes ? "a workspace: out of memory" : nullptr;
@@ -263,7 +275,7 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .upload = copy,
                                  .send = send,
                                  .receive = receive,
-                                 .download = copy,
+                                 .download = download,
                                  .guard = guard,
                                  .judge = judge_step,
                                  .advance = advance_cursor,
