@@ -43,7 +43,8 @@ if has pytest_timeout; then parallel+=(--timeout 30 --timeout-method thread); fi
 if has xdist; then parallel+=(-n "$workers"); fi
 
 sanitized() { # TOOL: of what a device is asked for, the tests that ask for most of it
-    part "$1" 60 compute-sanitizer --tool "$1" --target-processes all --error-exitcode 9 "${tests[@]}" \
+    part "$1" 60 env FUSEDNET_KEEP_DEVICE_MEMORY=0 \
+        compute-sanitizer --tool "$1" --target-processes all --error-exitcode 9 "${tests[@]}" \
         tests/test_device.py tests/test_device_rows.py tests/test_device_programs.py tests/test_device_arrays.py \
         tests/test_device_ops.py -k "cuda and (refused_step or (same_as and batchnorm) or (networks and (random or several)) \
             or (rows_held and float32) or (there_and_back and shape6 and float32) or test_views \
@@ -58,7 +59,7 @@ part info 20 "$python" -m fusednet info
 report info
 part device 40 "${tests[@]}" "${parallel[@]}" tests/test_device.py tests/test_device_rows.py \
     tests/test_device_programs.py tests/test_device_arrays.py tests/test_device_arrays_in_models.py \
-    tests/test_device_ops.py tests/test_cuda_info.py
+    tests/test_device_memory.py tests/test_device_ops.py tests/test_cuda_info.py
 report device
 FUSEDNET_DEVICE=cuda part suite 80 "${tests[@]}" "${parallel[@]}" -m "not slow" tests/test_layers.py \
     tests/test_layers_blocks.py tests/test_layers_pooling.py tests/test_layers_statistics.py tests/test_models.py \

@@ -81,3 +81,31 @@ def test_rows_beyond_those_held(device):
         index = [i["name"] for i in plans[0].tensors()].index(info["name"])
         other = plans[1].tensors()[index]["name"]
         np.testing.assert_array_equal(plans[0].get(info["name"]), plans[1].get(other))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_rows_in_several_turns(device, dtype, stride):
+    """More steps than are sent at once, in an order and in none: the next rows travel while these are read."""
+    g = np.random.default_rng(0)
+    x = (g.normal(size=(1400, 12)) * 3 + 9).astype(dtype)[::stride][:700]
+    y = g.integers(0, 4, 700).astype(np.int32)
+    weights = g.uniform(0.5, 2.0, 700)
+    results = []
+    for held in (True, False):
+        model = fusednet.Sequential(NETS["wide"](), seed=5)
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], device=device)
+        plan = model._engine.plan(1)
+        if held:
+            plan.hold(x, y, weights)
+        for order in (None, g.permutation(700) if held else results[0][1]):
+            assert plan.train(x, y, order, 0, 700, 1, np.inf, weights)["steps"] == 700
+        plan.release()
+        figures = plan.evaluate(x, y, 0, 700, np.inf, False, weights)
+        assert figures["samples"] == 700
+        parts = [plan.evaluate(x, y, i, i + 100, np.inf, False, weights) for i in range(0, 700, 100)]
+        assert figures["loss"] == pytest.approx(sum(part["loss"] for part in parts), rel=1e-12)
+        results.append((model.get_weights(), order, figures["loss"], [list(sums) for sums in figures["metrics"]]))
+    for ours, theirs in zip(results[0][0], results[1][0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert results[0][2:] == results[1][2:]

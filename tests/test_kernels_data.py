@@ -34,6 +34,10 @@ def test_first_nonfinite_row():
             x[6:] = 1
         x[0, 0] = np.finfo(dtype).max
         assert _native.first_nonfinite_row(x) == -1  # large is not infinite
+        large = np.zeros((3000, 130), dtype)  # which threads share
+        assert _native.first_nonfinite_row(large) == -1
+        large[[2999, 1700, 1234, 2000], 129] = np.nan
+        assert _native.first_nonfinite_row(large) == 1234
 
 
 def test_gather_refuses_rows_out_of_range():

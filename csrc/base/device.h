@@ -1,6 +1,6 @@
 // What a plan needs of a machine whose memory is not the host's. A table of kernels that work there points at it. All
-// work goes to the queue that the calling thread has entered, in order. `download` and `wait` wait for it; `upload` and
-// `release` may, where they need room.
+// work goes to the queue that the calling thread has entered, in order. `download` and `wait` wait for it; `upload`
+// may, where it needs room.
 #pragma once
 
 #include <stddef.h>
@@ -25,6 +25,8 @@ struct Advance {
     StepScalars* now;
 };
 
+using Pack = void (*)(const void* context, char* to, size_t offset, size_t bytes) noexcept;
+
 struct Device {
     const char* name;
     // A queue with room for kernels' partial results, or null and why. One thread at a time may enter it.
@@ -32,10 +34,19 @@ struct Device {
     void (*close)(void* queue) noexcept;
     void* (*enter)(void* queue) noexcept;      // null: none; returns the one that was entered before
     void* (*allocate)(size_t bytes) noexcept;  // 256-byte aligned, or null
-    void (*release)(void* memory) noexcept;
+    void (*release)(void* memory) noexcept;    // nothing uses it any more: it may be handed out again at once
+    void (*discard)(void* memory) noexcept;    // others may: all that runs is waited for
+    void (*keep)(size_t bytes) noexcept;  // of released memory, for those who allocate next; an eighth of all at first
+    size_t (*kept)() noexcept;
+    void (*trim)() noexcept;  // keeps none of it for now
     void (*memory)(size_t* free, size_t* total) noexcept;
     void (*clear)(void* to, size_t bytes) noexcept;
     void (*upload)(void* to, const void* from, size_t bytes) noexcept;  // `from` is free again when it returns
+    // On its way while what was enqueued before runs, of which nothing may use `to`. What is enqueued after `receive`
+    // waits for it, as `wait` does. `pack` writes so many bytes from an offset on; `context` is free again when it
+    // returns.
+    void (*send)(void* to, size_t bytes, Pack pack, const void* context) noexcept;
+    void (*receive)() noexcept;
     void (*download)(void* to, const void* from, size_t bytes) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;

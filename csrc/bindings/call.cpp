@@ -12,24 +12,30 @@ namespace {
 
 thread_local DeviceCall* current_call = nullptr;
 
-// Queues between calls, kept for good: a process has about as many as it has threads at work.
-std::mutex idle_lock;
-std::vector<std::pair<const Device*, void*>> idle;
+constexpr size_t small_bytes = 4096, small_alignment = 64;
 
-void* take_queue(const char* op, const Device& device) {
+// Kept for good: a process has about as many as it has threads at work.
+std::mutex idle_lock;
+std::vector<IdleQueue> idle;
+
+IdleQueue take_queue(const char* op, const Device& device) {
     {
         const std::lock_guard lock(idle_lock);
         const auto found =
-            std::find_if(idle.begin(), idle.end(), [&](const auto& one) { return one.first == &device; });
+            std::find_if(idle.begin(), idle.end(), [&](const IdleQueue& one) { return one.device == &device; });
         if (found != idle.end()) {
-            void* const queue = found->second;
+            const IdleQueue queue = *found;
             idle.erase(found);
             return queue;
         }
+        idle.reserve(idle.size() + 1);
     }
     const char* why = "";
-    if (void* const queue = device.open(&why)) return queue;
-    throw std::runtime_error(std::string("[") + op + "] device '" + device.name + "': " + why);
+    void* const queue = device.open(&why);
+    if (!queue) throw std::runtime_error(std::string("[") + op + "] device '" + device.name + "': " + why);
+    if (void* const small = device.allocate(small_bytes)) return {&device, queue, static_cast<char*>(small)};
+    device.close(queue);
+    throw DeviceMemoryError(device, small_bytes, op);
 }
 
 }  // namespace
@@ -52,17 +58,17 @@ DeviceCall::DeviceCall(const char* op, const Device& device)
       tables_(usable_tables(op, device)),
       queue_(take_queue(op, device)),
       before_(current_call) {
-    entered_.emplace(&device_, queue_);
+    entered_.emplace(&device_, queue_.queue);
     current_call = this;
 }
 
 DeviceCall::~DeviceCall() {
-    device_.wait(nullptr);  // takes a failure with it that was not asked for
+    if (!waited_) device_.wait(nullptr);  // takes a failure with it that was not asked for
     for (void* const memory : rooms_) device_.release(memory);
     current_call = before_;
     entered_.reset();
     const std::lock_guard lock(idle_lock);
-    idle.emplace_back(&device_, queue_);
+    idle.push_back(queue_);
 }
 
 DeviceCall* DeviceCall::current() noexcept {
@@ -70,6 +76,8 @@ DeviceCall* DeviceCall::current() noexcept {
 }
 
 void* DeviceCall::room(size_t bytes) {
+    const size_t rounded = (bytes + small_alignment - 1) / small_alignment * small_alignment;
+    if (rounded <= small_bytes - small_used_) return queue_.small + std::exchange(small_used_, small_used_ + rounded);
     rooms_.reserve(rooms_.size() + 1);
     void* const memory = device_.allocate(bytes ? bytes : 1);
     if (!memory) throw DeviceMemoryError(device_, bytes, op_);
@@ -83,6 +91,7 @@ void DeviceCall::finish() {
     {
         const py::gil_scoped_release release;
         failure = device_.wait(&no_room);
+        waited_ = true;
     }
     if (failure && no_room > 0) throw DeviceMemoryError(device_, no_room, op_);
     if (failure) throw std::runtime_error(std::string("[") + op_ + "] device '" + device_.name + "': " + failure);

@@ -21,6 +21,13 @@ DeviceTables usable_tables(const char* op, const Device& device);
 
 class DeviceCall;
 
+// A queue of a device between calls, with some memory there for their small numbers.
+struct IdleQueue {
+    const Device* device;
+    void* queue;
+    char* small;
+};
+
 // A call on the host within one on a device, as when Python runs a finalizer meanwhile, is on the host.
 class HostCall {
 public:
@@ -51,7 +58,8 @@ public:
         else
             return *tables_.float32;
     }
-    void* room(size_t bytes);  // until the call ends
+    // Until the call ends, what is small in memory that the queue keeps. Nothing is written yet.
+    void* room(size_t bytes);
     template <class A>
     A* sent(const A* from, Index count) {
         void* const to = room(size_t(count) * sizeof(A));
@@ -65,7 +73,9 @@ private:
     const char* const op_;
     const Device& device_;
     const DeviceTables tables_;
-    void* const queue_;
+    const IdleQueue queue_;
+    size_t small_used_ = 0;
+    bool waited_ = false;
     DeviceCall* const before_;
     std::optional<Entered> entered_;
     std::vector<void*> rooms_;

@@ -1,5 +1,7 @@
 #include "device_array.h"
 
+#include <memory>
+
 #include "../cuda/pick.h"
 #include "../plan/arena.h"
 #include "call.h"
@@ -23,6 +25,19 @@ std::pair<Index, Index> reach(const DeviceArray& a) {
     }
     return a.size() ? std::pair(low, high) : std::pair(Index(0), Index(0));
 }
+
+// Of an array of ours and its views.
+struct Memory {
+    Memory(const Device& d, void* m) : device(d), memory(m) {}
+    ~Memory() { shared ? device.discard(memory) : device.release(memory); }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+
+    const Device& device;
+    void* const memory;
+    bool shared = false;
+};
+constexpr const char* memory_name = "fusednet.memory";
 
 const Device* find_named(const std::string& where, const std::string& name) {
     const char* why = "there is no such device";
@@ -127,6 +142,11 @@ std::vector<Index> packed_strides(const std::vector<Index>& shape, Index itemsiz
     return strides;
 }
 
+void share(const DeviceArray& a) {
+    if (PyCapsule_IsValid(a.owner.ptr(), memory_name))
+        static_cast<Memory*>(PyCapsule_GetPointer(a.owner.ptr(), memory_name))->shared = true;
+}
+
 DeviceArray empty_device_array(const std::string& where, const Device& device, const py::dtype& dtype,
                                std::vector<Index> shape) {
     usable_tables(where.c_str(), device);
@@ -134,16 +154,11 @@ DeviceArray empty_device_array(const std::string& where, const Device& device, c
     for (const Index size : shape) bytes = Arena::checked(bytes, size);
     void* const memory = device.allocate(size_t(bytes));
     if (!memory) throw DeviceMemoryError(device, size_t(bytes), where.c_str());
-    struct Block {
-        const Device& device;
-        void* memory;
-    };
-    auto* const block = new Block{device, memory};
-    const py::capsule owner(block, [](void* held) {
-        auto* const b = static_cast<Block*>(held);
-        b->device.release(b->memory);
-        delete b;
+    auto held = std::make_unique<Memory>(device, memory);
+    const py::capsule owner(held.get(), memory_name, [](PyObject* capsule) {
+        delete static_cast<Memory*>(PyCapsule_GetPointer(capsule, memory_name));
     });
+    (void)held.release();
     const std::vector<Index> strides = packed_strides(shape, dtype.itemsize());
     return {&device, static_cast<char*>(memory), dtype, std::move(shape), strides, false, owner};
 }
@@ -220,6 +235,14 @@ back. CuPy, PyTorch and JAX share the memory through DLPack or `__cuda_array_int
              arg("dl_device") = py::none(), arg("copy") = py::none())
         .def("__dlpack_device__", [](const DeviceArray& a) { return py::make_tuple(a.device->dlpack, 0); });
     m.def("device_array", &from_host, arg("values"), arg("device"));
+    m.def(
+        "keep_device_memory",
+        [](const std::string& device, size_t bytes) { find_named("[keep_device_memory] ", device)->keep(bytes); },
+        arg("device"), arg("bytes"));
+    m.def("trim_devices", &trim_devices);
+    m.def(
+        "kept_device_memory",
+        [](const std::string& device) { return find_named("[kept_device_memory] ", device)->kept(); }, arg("device"));
     m.def(
         "device_empty",
         [](const std::vector<Index>& shape, const py::dtype& dtype, const DeviceArray& like) {

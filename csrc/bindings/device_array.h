@@ -41,6 +41,8 @@ std::vector<Index> packed_strides(const std::vector<Index>& shape, Index itemsiz
 // Memory of its own, with nothing written yet.
 DeviceArray empty_device_array(const std::string& where, const Device& device, const py::dtype& dtype,
                                std::vector<Index> shape);
+// Before another library learns the address: what it has under way there is waited for when the memory is let go.
+void share(const DeviceArray& array);
 py::array to_host(const DeviceArray& array);
 // The same memory, if another library's array lies on a device; none if it is something else. Its producer's work is
 // waited for.

@@ -211,6 +211,7 @@ py::object as_device_array(const std::string& where, const py::object& value) {
 py::dict cuda_interface(const DeviceArray& a) {
     if (a.device->dlpack != dlpack::cuda)
         throw py::attribute_error("__cuda_array_interface__: the array lies " + place_text(a.device));
+    share(a);
     py::dict d;
     d["shape"] = py::tuple(py::cast(a.shape));
     d["typestr"] = a.dtype.attr("str");
@@ -227,6 +228,7 @@ py::capsule dlpack_of(const py::object& array, const py::object&, const std::opt
     if (device && *device != std::pair(int(a.device->dlpack), 0))
         throw py::buffer_error("[DeviceArray] __dlpack__ expects the device where the array lies, got another");
     if (copy && *copy) throw py::buffer_error("[DeviceArray] __dlpack__ makes no copy");
+    share(a);
     if (version && version->first >= 1) return exported<dlpack::Versioned>(array, dlpack::versioned_name);
     if (a.read_only) throw py::buffer_error("[DeviceArray] __dlpack__ expects max_version of 1 for a read-only array");
     return exported<dlpack::Managed>(array, dlpack::name);

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <sstream>
 
@@ -15,6 +16,7 @@
 #include "call.h"
 #include "names.h"
 #include "register.h"
+#include "share.h"
 
 namespace fusednet::bindings {
 namespace {
@@ -274,19 +276,28 @@ Index first_nonfinite_row(const py::array& x) {
         using T = decltype(zero);
         const Index rows = rows_of(x), cols = cols_of(x);
         const View<const T> view = input<T>("first_nonfinite_row", "x", x);
-        Index found = 0;
-        {
-            const py::gil_scoped_release release;
-            if (DeviceCall* const call = DeviceCall::current()) {
-                Index* const there = call->sent(&found, 1);
-                call->table<T>().first_nonfinite_row(rows, cols, view, there);
-                call->device().download(&found, there, sizeof found);
-            } else if constexpr (sizeof(T) == 8)
-                float64_table().first_nonfinite_row(rows, cols, view, &found);
-            else
-                find_table("baseline")->first_nonfinite_row(rows, cols, view, &found);
+        const py::gil_scoped_release release;
+        if (DeviceCall* const call = DeviceCall::current()) {
+            Index found = 0;
+            Index* const there = call->sent(&found, 1);
+            call->table<T>().first_nonfinite_row(rows, cols, view, there);
+            call->device().download(&found, there, sizeof found);
+            return found < rows ? found : Index(-1);
         }
-        return found < rows ? found : Index(-1);
+        std::atomic<Index> first = rows;
+        share_rows(rows, cols, 1.0, [&](Index begin, Index count) {
+            Index found = 0, before = first.load(std::memory_order_relaxed);
+            if (before < begin) return;
+            const View<const T> part = part_of(view, begin, 0);
+            if constexpr (sizeof(T) == 8)
+                float64_table().first_nonfinite_row(count, cols, part, &found);
+            else
+                find_table("baseline")->first_nonfinite_row(count, cols, part, &found);
+            if (found == count) return;
+            while (begin + found < before && !first.compare_exchange_weak(before, begin + found)) {
+            }
+        });
+        return first < rows ? first.load() : Index(-1);
     });
 }
 

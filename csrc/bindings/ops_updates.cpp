@@ -44,10 +44,14 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
     const Optimizer row = row_of<Optimizer>(op, "optimizer", optimizer_names, optimizer);
     dispatch(op, "w", w, [&](auto zero) {
         using T = decltype(zero);
-        StepScalars scalars{};
-        scalars_of(op, row, step, hyper, scalars.optimizer);
-        scalars.decay = decay;
-        scalars.average_momentum = average_momentum;
+        struct {
+            StepScalars scalars{};
+            double scale;
+        } numbers{.scale = scale};
+        scalars_of(op, row, step, hyper, numbers.scalars.optimizer);
+        numbers.scalars.decay = decay;
+        numbers.scalars.average_momentum = average_momentum;
+        const auto* const sent = readable(&numbers, 1);  // at once
         const Index n = cols_of(w);
         UpdateArgs<T> args{.rows = 1,
                            .cols = n,
@@ -55,8 +59,8 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
                            .w = vector<T>(op, "w", w, n, true),
                            .g = {vector<T>(op, "g", g, n, false), n},
                            .slot = {},
-                           .scalars = readable(&scalars, 1),
-                           .scale = readable(&scale, 1),
+                           .scalars = &sent->scalars,
+                           .scale = &sent->scale,
                            .clip_value = clip_value.value_or(INFINITY)};
         if (!args.g.data) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
         const size_t wanted = optimizer_slots(row).size();

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "cache.h"
 #include "program.h"
 #include "target.h"
 
@@ -57,7 +58,9 @@ struct Queue {
     const int32_t* guard = nullptr;
     Captured* captured = nullptr;  // what is enqueued goes there
     Workspace workspace;
-    size_t no_room = 0;  // bytes that there was no room for: nothing more is begun
+    size_t no_room = 0;                                     // bytes that there was no room for: nothing more is begun
+    std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
+    std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
 };
 thread_local Queue* queue = nullptr;
 
@@ -142,13 +145,40 @@ void* enter(void* q) noexcept {
     return std::exchange(queue, static_cast<Queue*>(q));
 }
 // Full of NaN: what is read has to have been written.
+void spoil(void* memory, size_t bytes) noexcept {
+    __builtin_memset(memory, 0xff, bytes);
+}
+// What there is no room for is not what `memory` says: tests ask for more than a page of it.
+cuda::Cache& cache() noexcept {
+    static cuda::Cache* const made = new cuda::Cache({
+        .allocate = [](size_t bytes) noexcept -> void* {
+            void* const memory = std::aligned_alloc(256, bytes);
+            if (memory) spoil(memory, bytes);
+            return memory;
+        },
+        .free = [](void* memory) noexcept { std::free(memory); },
+        .limit = []() noexcept { return all_memory / 8; },
+        .spoil = spoil,
+    });
+    return *made;
+}
 void* allocate(size_t bytes) noexcept {
-    void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (memory) __builtin_memset(memory, 0xff, bytes);
-    return memory;
+    return cache().take(bytes);
 }
 void release(void* memory) noexcept {
-    std::free(memory);
+    cache().give(memory);
+}
+void discard(void* memory) noexcept {
+    cache().drop(memory);
+}
+void keep(size_t bytes) noexcept {
+    cache().limit(bytes);
+}
+size_t kept() noexcept {
+    return cache().idle();
+}
+void trim() noexcept {
+    cache().trim();
 }
 void memory(size_t* free, size_t* total) noexcept {
     *free = *total = all_memory;
@@ -160,6 +190,29 @@ void clear(void* to, size_t bytes) noexcept {
 void copy(void* to, const void* from, size_t bytes) noexcept {
     if (queue->captured) std::abort();
     if (bytes) __builtin_memcpy(to, from, bytes);
+}
+void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
+    if (queue->captured) std::abort();
+    char* const begin = static_cast<char*>(to);
+    for (const auto& [place, size] : queue->received)
+        if (begin < place + size && place < begin + bytes) std::abort();  // a device would be there too early
+    std::vector<char> packed(bytes);
+    const size_t half = bytes / 2;  // as a device's halves take turns
+    pack(context, packed.data(), 0, half);
+    pack(context, packed.data() + half, half, bytes - half);
+    queue->sent.emplace_back(begin, std::move(packed));
+}
+void receive() noexcept {
+    if (queue->captured) std::abort();
+    for (const auto& [to, packed] : queue->sent) {
+        copy(to, packed.data(), packed.size());
+        queue->received.emplace_back(to, packed.size());
+    }
+    queue->sent.clear();
+}
+void download(void* to, const void* from, size_t bytes) noexcept {
+    copy(to, from, bytes);
+    queue->received.clear();
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
@@ -191,6 +244,8 @@ void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
 }
 const char* wait(size_t* no_room) noexcept {
+    receive();
+    queue->received.clear();
     const size_t bytes = std::exchange(queue->no_room, 0);
     if (no_room) *no_room = bytes;
     return bytes ? "a workspace: out of memory" : nullptr;
@@ -212,10 +267,16 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .enter = enter,
                                  .allocate = allocate,
                                  .release = release,
+                                 .discard = discard,
+                                 .keep = keep,
+                                 .kept = kept,
+                                 .trim = trim,
                                  .memory = memory,
                                  .clear = clear,
                                  .upload = copy,
-                                 .download = copy,
+                                 .send = send,
+                                 .receive = receive,
+                                 .download = download,
                                  .guard = guard,
                                  .judge = judge_step,
                                  .advance = advance_cursor,

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <atomic>
+
 #include "device.h"
 
 namespace fusednet {
@@ -23,7 +25,16 @@ Table<T> on_device(Table<T> table, const Device& device) noexcept {
     return table;
 }
 
+std::atomic<const Device*> opened = nullptr;  // once somebody has asked for it
+
 }  // namespace
+
+void trim_devices() noexcept {
+    if (const Device* const device = opened.load(std::memory_order_relaxed)) device->trim();
+#ifdef FUSEDNET_EMULATED_CUDA
+    cuda_emulated::device.trim();
+#endif
+}
 
 const char* const* known_devices() noexcept {
     static const char* const names[] = {"cuda",
@@ -47,6 +58,7 @@ DeviceTables device_tables(const char* name, const char** why) noexcept {
     if (strcmp(name, "cuda") != 0) return {};
     const Device* const device = cuda::find_device(why);
     if (!device) return {};
+    opened.store(device, std::memory_order_relaxed);
     static const Table<float> float32 = on_device(*cuda::float32_table(), *device);
     static const Table<double> float64 = on_device(*cuda::float64_table(), *device);
     static const Table<float> recorded = on_device(*cuda::recorded_table(), *device);

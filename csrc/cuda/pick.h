@@ -11,6 +11,9 @@ struct DeviceTables {
     const Table<float>* recorded;  // stands in for the first while a small step is captured; null: it does that itself
 };
 
+// Devices that have been opened give back what they keep of released memory.
+void trim_devices() noexcept;
+
 // The names that there may be; a null ends them.
 const char* const* known_devices() noexcept;
 

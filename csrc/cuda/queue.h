@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdlib>
 
 #include "device.h"
 #include "runtime.h"
@@ -38,15 +39,25 @@ inline bool is_late(cudaError_t error) noexcept {
 }
 
 // Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other. As large
-// as the uploads, within limits, so that the host need not wait for what was enqueued before.
+// as what is copied, within limits.
 struct Staging {
-    static constexpr size_t least = mebibyte, most = 32 * mebibyte, alignment = 256;
+    static constexpr size_t least = mebibyte, most = 8 * mebibyte, alignment = 256;
     char* bytes = nullptr;
     size_t half = 0;
     cudaEvent_t read[2] = {};  // when the device has read all of a half
-    bool refused = false;
+    bool pinned = false;
     int side = 0;
     size_t used = 0;
+
+    // Nothing reads it any more.
+    void let_go() noexcept {
+        if (pinned)
+            (void)cudaFreeHost(bytes);
+        else
+            std::free(bytes);
+        bytes = nullptr;
+        half = used = 0;
+    }
 };
 
 struct Block {
@@ -69,8 +80,13 @@ struct Queue {
     cudaStream_t stream = nullptr;
     const int32_t* guard = nullptr;
     Held held[int(Space::count)];
-    Staging staging;
+    Staging staging;                // of what is copied in the order of the stream
+    cudaStream_t copies = nullptr;  // of what is sent beside it
+    cudaEvent_t arrived = nullptr;  // when all of that is there
+    Staging sending;
+    bool sent = false;  // and the stream was not told to wait for it
     const char* last_kernel = "none";
+    bool busy = false;  // something was enqueued that nobody has waited for
     bool failed = false, capturing = false;
     Captured* recording = nullptr;
     size_t no_room = 0;  // bytes that it failed for
@@ -95,7 +111,15 @@ struct Queue {
     }
     // All that was asked of the device is done.
     bool finish() noexcept {
-        if (!check(cudaStreamSynchronize(stream), "waiting for the device")) return false;
+        constexpr const char* what = "waiting for the device";
+        if (sent) {
+            sent = false;
+            if (!check(cudaStreamSynchronize(copies), what)) return false;
+            sending.used = 0;
+        }
+        if (!busy) return true;
+        busy = false;
+        if (!check(cudaStreamSynchronize(stream), what)) return false;
         staging.used = 0;
         return true;
     }

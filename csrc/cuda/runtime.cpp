@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "cache.h"
 #include "queue.h"
 
 namespace fusednet::cuda {
@@ -14,18 +15,76 @@ namespace {
 // What the calling thread has entered; another may have closed it since.
 thread_local Queue* queue = nullptr;
 
+thread_local cudaError_t allocated = cudaSuccess;  // what became of the calling thread's latest allocation
+
+// Kept for as long as the process lives: at its end CUDA may be gone before we are.
+Cache& cache() noexcept {
+    static Cache* const made = new Cache({
+        .allocate = [](size_t bytes) noexcept -> void* {
+            const Current current;
+            void* memory = nullptr;
+            allocated = cudaMalloc(&memory, bytes);
+            if (allocated == cudaSuccess) return memory;
+            (void)cudaGetLastError();
+            return nullptr;
+        },
+        .free =
+            [](void* memory) noexcept {
+                const Current current;
+                if (cudaFree(memory) != cudaSuccess) (void)cudaGetLastError();
+            },
+        .limit = []() noexcept -> size_t {
+            const Current current;
+            size_t free = 0, total = 0;
+            if (cudaMemGetInfo(&free, &total) != cudaSuccess) (void)cudaGetLastError();
+            return total / 8;
+        },
+        .spoil = nullptr,
+    });
+    return *made;
+}
+
+void* allocate(size_t bytes) noexcept {
+    return cache().take(bytes);
+}
+
+void release(void* memory) noexcept {
+    cache().give(memory);
+}
+
+void discard(void* memory) noexcept {
+    cache().drop(memory);
+}
+
+void keep(size_t bytes) noexcept {
+    cache().limit(bytes);
+}
+
+size_t kept() noexcept {
+    return cache().idle();
+}
+
+void trim() noexcept {
+    cache().trim();
+}
+
 void destroy(Queue* q) noexcept {
     const Current current;
-    if (q->stream) (void)cudaStreamSynchronize(q->stream);
+    for (cudaStream_t stream : {q->copies, q->stream})
+        if (stream) (void)cudaStreamSynchronize(stream);
     for (const Held& held : q->held)
         for (Block* block = held.newest; block;) {
-            (void)cudaFree(block->memory);
+            release(block->memory);
             delete std::exchange(block, block->older);
         }
-    for (cudaEvent_t event : q->staging.read)
-        if (event) (void)cudaEventDestroy(event);
-    if (q->staging.bytes) (void)cudaFreeHost(q->staging.bytes);
-    if (q->stream) (void)cudaStreamDestroy(q->stream);
+    for (Staging* const staging : {&q->staging, &q->sending}) {
+        for (cudaEvent_t event : staging->read)
+            if (event) (void)cudaEventDestroy(event);
+        staging->let_go();
+    }
+    if (q->arrived) (void)cudaEventDestroy(q->arrived);
+    for (cudaStream_t stream : {q->stream, q->copies})
+        if (stream) (void)cudaStreamDestroy(stream);
     (void)cudaGetLastError();
     delete q;
 }
@@ -66,77 +125,59 @@ void close(void* old) noexcept {
     if (old) destroy(static_cast<Queue*>(old));
 }
 
-void* allocate(size_t bytes) noexcept {
-    const Current current;
-    void* memory = nullptr;
-    if (cudaMalloc(&memory, std::max<size_t>(bytes, 1)) == cudaSuccess) return memory;
-    (void)cudaGetLastError();
-    return nullptr;
-}
-
-void release(void* memory) noexcept {
-    const Current current;
-    if (cudaFree(memory) != cudaSuccess) (void)cudaGetLastError();
-}
-
 void memory(size_t* free, size_t* total) noexcept {
     const Current current;
     *free = *total = 0;
     if (cudaMemGetInfo(free, total) != cudaSuccess) (void)cudaGetLastError();
+    *free += kept();
 }
 
 void clear(void* to, size_t bytes) noexcept {
-    if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, queue->stream), "clearing the device's memory");
+    if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, stream()), "clearing the device's memory");
 }
 
-// False where the system pins no memory; pageable copies serve then.
-bool stage(Queue& q, size_t bytes) noexcept {
-    Staging& s = q.staging;
+// Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they return.
+bool stage(Queue& q, Staging& s, size_t bytes) noexcept {
     size_t wanted = Staging::least;
     while (wanted < bytes && wanted < Staging::most) wanted *= 2;
-    if (s.refused || wanted <= s.half) return s.bytes;
+    if (wanted <= s.half) return true;
     for (cudaEvent_t& event : s.read)
         if (!event && !q.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event")) return false;
-    void* larger = nullptr;
-    if (cudaMallocHost(&larger, 2 * wanted) != cudaSuccess) {
+    if (s.bytes && !q.finish()) return false;
+    s.let_go();
+    void* memory = nullptr;
+    s.pinned = cudaMallocHost(&memory, 2 * wanted) == cudaSuccess;
+    if (!s.pinned) {
         (void)cudaGetLastError();
-        s.refused = true;
-        return s.bytes;
+        memory = std::malloc(2 * wanted);
     }
-    if (s.bytes) {
-        q.finish();
-        (void)cudaFreeHost(s.bytes);
+    if (!memory) {
+        q.fail("copying to the device", "out of the host's memory");
+        return false;
     }
-    s.bytes = static_cast<char*>(larger);
+    s.bytes = static_cast<char*>(memory);
     s.half = wanted;
-    s.used = 0;
     return true;
 }
 
 constexpr const char* uploading = "copying to the device";
 
-bool next_half(Queue& q) noexcept {
-    Staging& s = q.staging;
-    if (!q.check(cudaEventRecord(s.read[s.side], q.stream), uploading)) return false;
+bool next_half(Queue& q, Staging& s, cudaStream_t stream) noexcept {
+    if (!q.check(cudaEventRecord(s.read[s.side], stream), uploading)) return false;
     s.side ^= 1;
     s.used = 0;
     return q.check(cudaEventSynchronize(s.read[s.side]), uploading);
 }
 
-void upload(void* to, const void* from, size_t bytes) noexcept {
-    if (failed() || bytes == 0) return;
-    Queue& q = *queue;
-    if (!stage(q, bytes)) {
-        if (!q.failed) q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, q.stream), uploading);
-        return;
-    }
-    Staging& s = q.staging;
+void copy_there(Queue& q, Staging& s, cudaStream_t stream, void* to, size_t bytes, Pack pack,
+                const void* context) noexcept {
+    if (!stage(q, s, bytes)) return;
     for (size_t done = 0; done < bytes;) {
-        if (s.used >= s.half && !next_half(q)) return;
+        if (s.used >= s.half && !next_half(q, s, stream)) return;
         const size_t n = std::min(bytes - done, s.half - s.used);
         char* place = s.bytes + size_t(s.side) * s.half + s.used;
-        std::memcpy(place, static_cast<const char*>(from) + done, n);
-        if (!q.check(cudaMemcpyAsync(static_cast<char*>(to) + done, place, n, cudaMemcpyHostToDevice, q.stream),
+        pack(context, place, done, n);
+        if (!q.check(cudaMemcpyAsync(static_cast<char*>(to) + done, place, n, cudaMemcpyHostToDevice, stream),
                      uploading))
             return;
         done += n;
@@ -144,10 +185,36 @@ void upload(void* to, const void* from, size_t bytes) noexcept {
     }
 }
 
+void upload(void* to, const void* from, size_t bytes) noexcept {
+    if (failed() || bytes == 0) return;
+    const Pack as_it_is = [](const void* context, char* place, size_t offset, size_t n) noexcept {
+        std::memcpy(place, static_cast<const char*>(context) + offset, n);
+    };
+    copy_there(*queue, queue->staging, stream(), to, bytes, as_it_is, from);
+}
+
+// In a stream of its own, so that it does not wait for kernels.
+void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
+    if (failed() || bytes == 0) return;
+    Queue& q = *queue;
+    if (!q.copies && !q.check(cudaStreamCreateWithFlags(&q.copies, cudaStreamNonBlocking), "a stream")) return;
+    q.sent = true;
+    copy_there(q, q.sending, q.copies, to, bytes, pack, context);
+}
+
+void receive() noexcept {
+    if (failed() || !queue->sent) return;
+    Queue& q = *queue;
+    if (!q.arrived && !q.check(cudaEventCreateWithFlags(&q.arrived, cudaEventDisableTiming), "an event")) return;
+    if (q.check(cudaEventRecord(q.arrived, q.copies), uploading) &&
+        q.check(cudaStreamWaitEvent(stream(), q.arrived, 0), uploading))
+        q.sent = false;
+}
+
 void download(void* to, const void* from, size_t bytes) noexcept {
     if (failed() || bytes == 0) return;
     Queue& q = *queue;
-    if (q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, q.stream), "copying from the device"))
+    if (q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), "copying from the device"))
         q.finish();
 }
 
@@ -160,7 +227,7 @@ void forget(void* captured) noexcept {
     if (!old) return;
     const Current current;
     if (old->graph && cudaGraphExecDestroy(old->graph) != cudaSuccess) (void)cudaGetLastError();
-    if (old->program.arrivals) release(old->program.arrivals);
+    if (old->program.arrivals) discard(old->program.arrivals);
     delete old;
 }
 
@@ -226,7 +293,7 @@ void replay(void* captured, int64_t times) noexcept {
     if (!step.graph) return launch_program(step.program, times);
     for (int64_t i = 0; i < times && !queue->failed; ++i) {
         queue->last_kernel = "of a captured step";
-        queue->check(cudaGraphLaunch(step.graph, queue->stream), "a captured step");
+        queue->check(cudaGraphLaunch(step.graph, stream()), "a captured step");
     }
 }
 
@@ -269,7 +336,9 @@ const char* settle(uintptr_t stream) noexcept {
 }  // namespace
 
 CUstream_st* stream() noexcept {
-    return queue ? queue->stream : nullptr;
+    if (!queue) return nullptr;
+    queue->busy = true;
+    return queue->stream;
 }
 
 const int32_t* guard() noexcept {
@@ -304,19 +373,18 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     const size_t twice = held.newest ? 2 * held.newest->bytes : 0;
     const size_t rounded = (std::max(bytes, twice) / (2 * mebibyte) + 1) * (2 * mebibyte);
     auto* block = new (std::nothrow) Block;
-    const cudaError_t error = block ? cudaMalloc(&block->memory, rounded) : cudaErrorMemoryAllocation;
-    if (error == cudaSuccess) {
+    if (block && (block->memory = allocate(rounded))) {
         block->bytes = rounded;
         block->older = held.newest;
         held.newest = block;
         return block->memory;
     }
+    const bool no_room = !block || allocated == cudaSuccess || allocated == cudaErrorMemoryAllocation;
     delete block;
-    if (error != cudaErrorMemoryAllocation) {
-        q.check(error, "a workspace");
+    if (!no_room) {
+        q.check(allocated, "a workspace");
         return nullptr;
     }
-    (void)cudaGetLastError();
     q.no_room = rounded;
     q.fail("a workspace", "out of memory");
     return nullptr;
@@ -344,9 +412,15 @@ constinit const Device device = {.name = "cuda",
                                  .enter = enter,
                                  .allocate = allocate,
                                  .release = release,
+                                 .discard = discard,
+                                 .keep = keep,
+                                 .kept = kept,
+                                 .trim = trim,
                                  .memory = memory,
                                  .clear = clear,
                                  .upload = upload,
+                                 .send = send,
+                                 .receive = receive,
                                  .download = download,
                                  .guard = set_guard,
                                  .judge = judge_step,

@@ -14,35 +14,8 @@ namespace {
 constexpr Index staged_bytes = Index(32) << 20;  // of rows sent at once
 constexpr Index narrow = 256;                    // the widest layer of a network whose steps one launch may run
 constexpr double small_work = 6.4e7;             // and the most operations of such a step
-constexpr Index source_bytes[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
 
 }  // namespace
-
-Staging::~Staging() {
-    for (auto& side : slots_)
-        for (Slot& slot : side) device_.release(slot.memory);
-}
-
-const void* Staging::pack(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order,
-                          Index begin, Index rows) {
-    if (!data) return nullptr;
-    Slot& to = slots_[side][slot];
-    const size_t needed = size_t(rows) * size_t(bytes);
-    if (needed > to.bytes) {
-        device_.release(to.memory);
-        to.bytes = 0;
-        to.memory = device_.allocate(needed);
-        if (!to.memory) throw DeviceMemoryError(device_, needed);
-        to.bytes = needed;
-    }
-    to.packed.resize(needed);
-    const auto* from = static_cast<const char*>(data);
-    for (Index i = 0; i < rows; ++i)
-        std::memcpy(to.packed.data() + i * bytes, from + (order ? Index(order[begin + i]) : begin + i) * stride,
-                    size_t(bytes));
-    device_.upload(to.memory, to.packed.data(), needed);
-    return to.memory;
-}
 
 void Queue::open(const Device& device) {
     const char* why = "";
@@ -99,27 +72,6 @@ void Plan<T>::put_rows(View<T> to, Index cols, Index rows, const T* from) const 
     }
     for (Index i = 0; i < rows; ++i) std::memcpy(written.row(i), from + i * cols, size_t(cols) * sizeof(T));
     if (table_.device) put(to.data, held.data(), Index(held.size()));
-}
-
-// The caller's rows from `begin` on, as they come in the order, in the device's memory. What lies there already is read
-// where it is, so that it has no order.
-template <class T>
-Staged Plan<T>::stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side) {
-    Staged staged;
-    const auto rows_of = [&](const Rows& from, int slot, Index cols) -> Rows {
-        if (from.there)
-            return {static_cast<const char*>(from.data) + begin * from.row_bytes, from.row_bytes, from.source};
-        const Index bytes = cols * source_bytes[int(from.source)];
-        return {staging_->pack(side, slot, from.data, from.row_bytes, bytes, order, begin, rows), bytes, from.source};
-    };
-    staged.x = rows_of(x, 0, input_.cols);
-    if (y.labels)
-        staged.y.labels = static_cast<const int32_t*>(
-            staging_->pack(side, 1, y.labels, sizeof(int32_t), sizeof(int32_t), order, begin, rows));
-    if (y.values.data) staged.y.values = rows_of(y.values, 1, output_.cols);
-    staged.y.weights = static_cast<const double*>(
-        staging_->pack(side, 2, y.weights, sizeof(double), sizeof(double), order, begin, rows));
-    return staged;
 }
 
 // What take_step does on the host, but for the answer: the device keeps it, and does nothing more if it is a refusal.
@@ -193,7 +145,7 @@ void Plan<T>::add_totals(Result& result) const {
 
 template <class T>
 Index Plan<T>::steps_staged(const Rows& x, Index size) const noexcept {
-    const Index bytes = std::max<Index>(1, input_.cols * source_bytes[int(x.source)] * size);
+    const Index bytes = std::max<Index>(1, input_.cols * bytes_of(x.source) * size);
     return std::clamp<Index>(staged_bytes / bytes, 1, steps_ahead);
 }
 
@@ -250,83 +202,6 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     return captured.graph;
 }
 
-template <class T>
-bool Plan<T>::is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept {
-    const auto same = [](const Rows& a, const Rows& b) {
-        return std::tie(a.data, a.row_bytes, a.source, a.there) == std::tie(b.data, b.row_bytes, b.source, b.there);
-    };
-    const Index last = begin < end && order ? Index(*std::max_element(order + begin, order + end)) : end - 1;
-    return held_.x.data && last < held_.rows && same(held_.x, x) && same(held_.y.values, y.values) &&
-           held_.y.labels == y.labels && held_.y.weights == y.weights;
-}
-
-template <class T>
-void Plan<T>::hold(const Rows& x, const Targets& y, Index rows) {
-    if (!table_.device) return;
-    const Turn turn = use();
-    keep_there(x, y, rows);
-}
-
-template <class T>
-void Plan<T>::keep_there(const Rows& x, const Targets& y, Index rows) {
-    let_go();
-    size_t free = 0, total = 0;
-    table_.device->memory(&free, &total);
-    const auto bytes = [&](const Rows& r, Index cols) {
-        return r.data && !r.there ? cols * source_bytes[int(r.source)] : 0;
-    };
-    const Index x_bytes = bytes(x, input_.cols), y_bytes = bytes(y.values, output_.cols);
-    const Index row_bytes =
-        x_bytes + y_bytes + (y.labels ? Index(sizeof *y.labels) : 0) + (y.weights ? Index(sizeof *y.weights) : 0);
-    if (!x.there && double(rows) * double(row_bytes) > 0.5 * double(free)) return;  // they come in turns then
-    const auto keep_rows = [&](const void* data, Index stride, Index width) -> const void* {
-        if (!data) return nullptr;
-        void* const memory = table_.device->allocate(size_t(rows * width));
-        if (!memory) return nullptr;
-        held_.memory.push_back(memory);
-        for (Index i = 0, most = std::max<Index>(1, staged_bytes / std::max<Index>(1, width)); i < rows; i += most) {
-            const Index count = std::min(most, rows - i);
-            std::vector<char> packed(size_t(count * width));
-            for (Index k = 0; k < count; ++k)
-                std::memcpy(packed.data() + k * width, static_cast<const char*>(data) + (i + k) * stride,
-                            size_t(width));
-            table_.device->upload(static_cast<char*>(memory) + i * width, packed.data(), packed.size());
-        }
-        return memory;
-    };
-    const auto keep = [&](const Rows& r, Index width) {
-        return r.there ? r : Rows{keep_rows(r.data, r.row_bytes, width), width, r.source};
-    };
-    Staged& there = held_.there;
-    there.x = keep(x, x_bytes);
-    there.y.labels = static_cast<const int32_t*>(keep_rows(y.labels, sizeof *y.labels, sizeof *y.labels));
-    there.y.values = keep(y.values, y_bytes);
-    there.y.weights = static_cast<const double*>(keep_rows(y.weights, sizeof *y.weights, sizeof *y.weights));
-    const size_t wanted =
-        size_t(x_bytes > 0) + size_t(y_bytes > 0) + size_t(y.labels != nullptr) + size_t(y.weights != nullptr);
-    if (held_.memory.size() < wanted) {  // no room after all
-        let_go();
-        if (x.there) throw DeviceMemoryError(*table_.device, size_t(rows * row_bytes));
-        return;
-    }
-    held_.x = x;
-    held_.y = y;
-    held_.rows = rows;
-}
-
-template <class T>
-void Plan<T>::release() {
-    if (!table_.device) return;
-    const Turn turn = use();
-    let_go();
-}
-
-template <class T>
-void Plan<T>::let_go() noexcept {
-    for (void* memory : held_.memory) table_.device->release(memory);  // which waits for what reads it
-    held_ = {};
-}
-
 // Steps are enqueued for many batches, the rows of the next ones are packed meanwhile, then the outcome is waited for.
 template <class T>
 Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end,
@@ -344,7 +219,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
     const Index ahead = std::min(rows_ahead(size), (held ? steps_ahead : steps_staged(x, size)) * size);
     const auto rows_from = [&](Index row) { return std::min(ahead, end - row); };
     const auto staged_from = [&](Index row, int side) {
-        return held ? held_.there : stage(x, y, order, row, rows_from(row), side);
+        return held ? held_.there : send_rows(x, y, order, row, rows_from(row), side);
     };
     Result result;
     result.next = begin;
@@ -353,6 +228,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
     for (int side = 0; result.next < end; side = 1 - side) {
         const Index first = result.next, count = rows_from(first);
         const int64_t step_before = step, passes_before = passes, pending_before = pending;
+        device.receive();
         const Index steps = divide_up(count, size), multipliers = Index(rates_.size());
         for (Index i = 0; i < steps; ++i) {
             set_scalars(host_scalars_.data() + i * multipliers);
@@ -411,11 +287,17 @@ Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin,
                                    bool training, Interrupt& interrupt) {
     const Budget budget(budget_ms);
     const Index size = spec_.batch, ahead = steps_staged(x, size) * size;
+    const auto staged_from = [&](Index row, int side) {
+        return send_rows(x, y, nullptr, row, std::min(ahead, end - row), side);
+    };
     Result result;
     result.next = begin;
-    while (result.next < end) {
+    Staged next;
+    if (begin < end) next = staged_from(begin, 0);
+    for (int side = 0; result.next < end; side = 1 - side) {
         const Index first = result.next, count = std::min(ahead, end - first);
-        const Staged staged = stage(x, y, nullptr, first, count);
+        const Staged staged = next;
+        table_.device->receive();
         clear_totals();
         for (Index row = 0; row < count; row += size) {
             Batch batch = batch_at(staged.x, staged.y, nullptr, row, std::min(size, count - row));
@@ -428,6 +310,7 @@ Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin,
             j.totals = totals_;
             table_.device->judge(j);
         }
+        if (first + count < end) next = staged_from(first + count, 1 - side);
         check_device();
         add_totals(result);
         if (budget.over() || interrupt.look()) break;

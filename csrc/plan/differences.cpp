@@ -38,7 +38,7 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
                            Interrupt& interrupt) {
     const Turn turn = use();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double, std::milli>(budget_ms);
-    const Staged staged = table_.device ? stage(x, y, nullptr, 0, rows) : Staged{x, y};
+    const Staged staged = table_.device ? stage(x, y, 0, rows) : Staged{x, y};
     Batch batch = batch_at(staged.x, staged.y, nullptr, 0, rows);
     batch.training = true;
     const Tensor<T>* owner = nullptr;

@@ -50,21 +50,22 @@ struct Turn {
     Entered entered;
 };
 
-// Rows of the caller's arrays on their way to a device: packed on the host, in the order that they are wanted.
+Index bytes_of(Source source) noexcept;
+
+// Where rows of the caller's arrays lie on a device until steps have read them.
 class Staging {
 public:
     explicit Staging(const Device& device) : device_(device) {}
     ~Staging();
     Staging(const Staging&) = delete;
     Staging& operator=(const Staging&) = delete;
-    // Where `bytes` a row of `rows` rows from `data` lie on the device; null for null. One side may be packed while
-    // steps read the other.
-    const void* pack(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order, Index begin,
-                     Index rows);
+    // Where `bytes` a row of `rows` rows from `data` will lie once they are received; null for null. One side may be
+    // sent while steps read the other.
+    const void* send_rows(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order,
+                          Index begin, Index rows);
 
 private:
     struct Slot {
-        std::vector<char> packed;
         void* memory = nullptr;
         size_t bytes = 0;
     };

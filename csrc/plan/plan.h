@@ -266,7 +266,8 @@ private:
     bool finite_statistics(const Batch& batch, Result& result);
     void inspect_statistics() noexcept;
     void set_scalars(StepScalars* scalars) const noexcept;
-    Staged stage(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side = 0);
+    Staged send_rows(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side);
+    Staged stage(const Rows& x, const Targets& y, Index begin, Index rows);
     void enqueue_step(const Batch& batch);
     bool capturable() const noexcept;
     double small_step(Index rows) const noexcept;

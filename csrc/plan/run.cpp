@@ -264,7 +264,7 @@ Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begi
     const Budget budget(budget_ms);
     while (begin < end) {
         const Index rows = end - begin < spec_.batch ? end - begin : spec_.batch;
-        const Batch batch = table_.device ? batch_at(stage(x, {}, nullptr, begin, rows).x, {}, nullptr, 0, rows)
+        const Batch batch = table_.device ? batch_at(stage(x, {}, begin, rows).x, {}, nullptr, 0, rows)
                                           : batch_at(x, {}, nullptr, begin, rows);
         const Sharing::Step step(inference_, rows);
         if (!run(forward_, batch, interrupt) || !run(head_, batch, interrupt)) break;
@@ -305,7 +305,7 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
         std::vector<T> batch_mean(mean.size()), batch_variance(mean.size());
         for (Index row = begin; row < end; row += spec_.batch) {
             const Index rows = end - row < spec_.batch ? end - row : spec_.batch;
-            const Batch batch = table_.device ? batch_at(stage(x, {}, nullptr, row, rows).x, {}, nullptr, 0, rows)
+            const Batch batch = table_.device ? batch_at(stage(x, {}, row, rows).x, {}, nullptr, 0, rows)
                                               : batch_at(x, {}, nullptr, row, rows);
             if (!run(forward_, batch, interrupt)) {
                 result.status = Status::interrupted;
@@ -344,7 +344,7 @@ template <class T>
 Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, void* input_gradient) {
     const Turn turn = use();
     const FlushDenormals guard(flush<T>);
-    const Staged staged = table_.device ? stage(x, y, nullptr, 0, rows) : Staged{x, y};
+    const Staged staged = table_.device ? stage(x, y, 0, rows) : Staged{x, y};
     Batch batch = batch_at(staged.x, staged.y, nullptr, 0, rows);
     batch.training = batch.gradients = true;
     Result result;

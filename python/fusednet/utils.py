@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusednet import _checks, _names, _seeds
+from fusednet import _checks, _names, _native, _seeds
 
 
 def set_random_seed(seed: int) -> None:
@@ -52,5 +52,8 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
 
 
 def clear_session() -> None:
-    """Start automatic names (`dense`, `dense_1`, ...) from the beginning again."""
+    """Start automatic names (`dense`, `dense_1`, ...) from the beginning again; give back what devices keep of memory
+    that is no longer used, which other libraries may want.
+    """
     _names.reset()
+    _native.trim_devices()
