@@ -54,7 +54,7 @@ class Net:
     precision: str = "highest"
     full_batch: bool = False
     device: str = "cpu"
-    programs: bool = True
+    programs: bool = False
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Net:
         rows = f"full batch of {self.batch}" if self.full_batch else f"batch {self.batch}"
         precision = "" if self.precision == "highest" else f', "{self.precision}"'
         device = "" if self.device == "cpu" else f", {self.device}"
-        launches = "" if self.programs else ", each kernel launched"
+        launches = ", many steps in one launch" if self.programs else ""
         return f"{'-'.join(map(str, self.widths))}, {kind}, {rows}{precision}{device}{launches}"
 
     @property
@@ -133,11 +133,11 @@ WIDE = Net((8192, 8192, 8192, 10), 4096)
 LARGE_BATCH = replace(LARGE, batch=4096)
 _NARROW = replace(SMALL, widths=(256, 256, 256, 2))
 BOTH_WAYS = (  # beside no rival: steps of one launch, and the same with a launch for each kernel
-    replace(SMALL, programs=False),
+    replace(SMALL, programs=True),
     TINY_BATCHES,
-    replace(TINY_BATCHES, programs=False),
+    replace(TINY_BATCHES, programs=True),
     _NARROW,
-    replace(_NARROW, programs=False),
+    replace(_NARROW, programs=True),
 )
 ON_DEVICE = (
     SMALL,

@@ -16,6 +16,12 @@ X = np.random.default_rng(0).normal(size=(90, 6))
 Y = np.random.default_rng(1).integers(0, 3, 90)
 
 
+@pytest.fixture(autouse=True)
+def names_from_the_beginning():
+    """Two models of a test have layers of the same names, whatever ran before it."""
+    fusednet.utils.clear_session()
+
+
 def build(*stack, optimizer, seed=5, dtype="float64", metrics=None):
     fusednet.utils.clear_session()
     model = fusednet.Sequential([layers.Input([6]), *stack, Dense(3, "softmax", name="top")], seed=seed, dtype=dtype)

@@ -274,7 +274,7 @@ PlanSpec plan_spec(const py::dict& d) {
     spec.features = d["features"].cast<Index>();
     if (spec.batch < 1) Argument{"Plan", "batch"}.bad_value("at least 1", std::to_string(spec.batch));
     if (spec.features < 1) Argument{"Plan", "features"}.bad_value("at least 1", std::to_string(spec.features));
-    spec.programs = get(d, "programs", true);
+    spec.programs = get(d, "programs", false);
     spec.gradients = get(d, "gradients", true);
     spec.input_gradient = d.contains("input_gradient") && d["input_gradient"].cast<bool>();
     for (const py::handle layer : d["layers"]) spec.layers.push_back(layer_spec(py::cast<py::dict>(layer)));

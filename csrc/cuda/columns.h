@@ -101,11 +101,12 @@ void fold_columns_by(const char* name, Index rows, Index cols, const Add& add, c
     if (parts) join_parts<State>(name, splits, cols, parts, finish);
 }
 
-// Columns in pieces where all of them can be.
+// Columns in pieces where all of them can be, and there is enough to read that a quarter of the threads across are as
+// many as memory needs.
 template <class State, class Add, class Finish>
 void fold_columns(const char* name, Index rows, Index cols, Index whole, const Add& add,
                   const Finish& finish) noexcept {
-    if (whole == cols)
+    if (whole == cols && rows * cols >= Index(1) << 18)
         fold_columns_by<State, piece>(name, rows, cols, add, finish);
     else
         fold_columns_by<State, 1>(name, rows, cols, add, finish);

@@ -110,7 +110,7 @@ struct PlanSpec {
     Index features = 0;
     uint64_t seed = 0;            // of random layers
     bool input_gradient = false;  // also differentiate with respect to the input
-    bool programs = true;         // a device may run many small steps in one launch
+    bool programs = false;        // a device may run many small steps in one launch
     bool gradients = true;        // store all gradients; else not those that the update can do without
     std::vector<LayerSpec> layers;
     bool has_loss = false, has_optimizer = false;

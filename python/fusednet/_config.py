@@ -57,8 +57,8 @@ def default_device() -> str:
 
 
 def programs() -> bool:
-    """Whether a device may run many steps of a narrow network in one launch: not where FUSEDNET_PROGRAMS is 0."""
-    setting = os.environ.get("FUSEDNET_PROGRAMS") or "1"
+    """Whether a device may run many steps of a narrow network in one launch: only where FUSEDNET_PROGRAMS is 1."""
+    setting = os.environ.get("FUSEDNET_PROGRAMS") or "0"
     if setting not in ("0", "1"):
         raise ValueError(f"FUSEDNET_PROGRAMS expects 0 or 1, got {setting!r}")
     return setting == "1"
