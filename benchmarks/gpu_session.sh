@@ -70,7 +70,7 @@ tools=(memcheck racecheck initcheck) # side by side
 for tool in "${tools[@]}"; do sanitized "$tool" & done
 wait
 report "${tools[@]}"
-part bench 160 env JAX_PLATFORMS=cuda,cpu "$python" -m fusednet bench device --rounds 2 --rivals torch,jax \
+part bench 190 env JAX_PLATFORMS=cuda,cpu "$python" -m fusednet bench device --rounds 2 --rivals torch,jax \
     --json "$out/bench.json"
 cat "$out/bench.log"
 report bench

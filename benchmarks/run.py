@@ -54,11 +54,12 @@ def run(
         only: rows whose name contains this.
         rivals: libraries of `team.RIVALS` between commas; all if None, none if empty.
         data: folder with MNIST's IDX files.
-        json_file: where the record goes.
+        json_file: where the record goes, that of an interrupted run too.
         plots: folder of the pictures.
         say: receives each line of the table; prints it if None.
 
     Raises:
+        KeyboardInterrupt: after it has kept what was measured until then.
         ValueError: for an unknown group or library, or a number below 1.
     """
     for name in groups:
@@ -86,8 +87,13 @@ def run(
         for name, why in team.absent.items():
             bench.skip("all", name, why)
         start = time.monotonic()
-        for name in groups or GROUPS:
-            GROUPS[name](bench)
+        interrupted = False
+        try:
+            for name in groups or GROUPS:
+                GROUPS[name](bench)
+        except KeyboardInterrupt:
+            interrupted = True
+            bench.say("\ninterrupted: what follows is of the rows before")
         lines = targets.table(bench.rows)
         bench.title("targets: rival's time / ours, medians; the worst row counts where several are meant")
         bench.say(targets.text(lines))
@@ -95,7 +101,7 @@ def run(
         record = {
             "schema": SCHEMA,
             **machine,
-            "versions": {**versions(), **team.versions()},
+            "versions": {**versions(), **({} if interrupted else team.versions())},
             "options": {
                 "groups": list(groups or GROUPS),
                 "rounds": bench.rounds,
@@ -106,6 +112,7 @@ def run(
                 "rivals": asked,
             },
             "took": round(seconds, 1),
+            "interrupted": interrupted,
             "targets": lines,
             "roof": bench.roof,
             "rows": bench.rows,
@@ -117,6 +124,8 @@ def run(
         bench.say(f"record      {json_file}")
     for picture in pictures.draw(record, plots) if plots is not None else ():
         bench.say(f"picture     {picture}")
+    if interrupted:
+        raise KeyboardInterrupt
     return record
 
 
@@ -128,6 +137,7 @@ def about() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "isa": config.isa["used"],
         "system": config.machine,
+        **({"device": config.cuda["devices"][0]["name"]} if config.cuda["available"] else {}),
         "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }

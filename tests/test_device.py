@@ -46,6 +46,16 @@ def test_same_as_on_the_cpu(device, net, optimizer):
     np.testing.assert_allclose(there.evaluate(x, y, verbose=0), here.evaluate(x, y, verbose=0), atol=1e-2)
 
 
+def test_more_arrays_than_a_launch_takes(device):
+    """Each of several blocks: norms are found and joined, and parameters updated, by more than one launch."""
+    layers = lambda: [Dense(96, "tanh", input_shape=[12]), *(Dense(96, "tanh") for _ in range(60)), Dense(4, "softmax")]  # noqa: E731
+    there, here = (train(name, layers, SGD(0.5, global_clipnorm=0.1), epochs=1)[0] for name in (device, "cpu"))
+    first = there.get_weights()[0] - train(device, layers, SGD(0.0), epochs=1)[0].get_weights()[0]
+    assert np.abs(first).max() > 1e-4
+    for ours, theirs in zip(there.get_weights(), here.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_gradients(device, net):
     """In float64, on the device, against two-sided differences taken there."""

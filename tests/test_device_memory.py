@@ -26,7 +26,8 @@ def kept(device):
     _native.keep_device_memory(device, 0)
     assert _native.kept_device_memory(device) == 0
     _native.keep_device_memory(device, EIGHTH)
-    return lambda: _native.kept_device_memory(device)
+    yield lambda: _native.kept_device_memory(device)
+    _native.keep_device_memory(device, 0 if os.environ.get("FUSEDNET_KEEP_DEVICE_MEMORY") == "0" else EIGHTH)
 
 
 def test_memory_is_used_again(device, kept):
@@ -153,14 +154,15 @@ def busy():
 for _ in range(2):
     threading.Thread(target=busy, daemon=True).start()
 for i in range(20):
-    array, other = (fusednet.device_array(np.full(100, i), device) for _ in range(2))
+    array, other, idle = (fusednet.device_array(np.full(100, i), device) for _ in range(3))
+    del idle  # which a child must not take for its own
     child = os.fork()
     if child == 0:
         del array
         if device != "cuda":  # which no forked process can use
+            assert _native.kept_device_memory(device) == 0
             array = fusednet.device_array(np.full(100, -1), device)
             assert (other.numpy() == i).all() and (array.numpy() == -1).all()
-        assert _native.kept_device_memory(device) == 0 if device != "cuda" else True
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert (array.numpy() == i).all()
@@ -200,9 +202,16 @@ def test_a_call_on_the_host_within_one_on_a_device(device):
 
 @pytest.mark.parametrize("way", ["there", "back"])
 def test_other_threads_run_meanwhile(device, way):
-    """Python's lock is not held while rows travel."""
+    """Python's lock is not held while rows travel; another thread gets it in one of a few tries on a busy machine."""
     values = np.zeros(4_000_000)
     there = fusednet.device_array(values, device)
+    assert any(
+        _runs_meanwhile(lambda: there.numpy() if way == "back" else fusednet.device_array(values, device))
+        for _ in range(5)
+    )
+
+
+def _runs_meanwhile(transfer):
     read, write = os.pipe()
     ran = []
 
@@ -216,14 +225,14 @@ def test_other_threads_run_meanwhile(device, way):
     try:
         thread.start()
         os.write(write, b".")
-        there.numpy() if way == "back" else fusednet.device_array(values, device)
+        transfer()
         seen = bool(ran)
     finally:
         sys.setswitchinterval(interval)
         thread.join()
         os.close(read)
         os.close(write)
-    assert seen
+    return seen
 
 
 def test_the_limit_of_what_is_no_device():

@@ -308,12 +308,11 @@ struct MovingAverage {
     double momentum;
 };
 
-// *row = the first with NaN or infinity, or `rows`.
 template <class T>
 struct FirstNonfinite {
     Index rows, cols;
     View<const T> x;
-    Index* row;
+    Index* row;  // out: the first with NaN or infinity, or `rows`
 };
 
 // Columns of w projected on what the constraint allows, in place.

@@ -77,8 +77,8 @@ void fold_each(const char* name, const Args* all, Index count) noexcept {
     }
     State* parts = held > 0 ? workspace<State>(Space::parts, held) : nullptr;
     if (held > 0 && !parts) return;
+    Together<FoldAll<State, Body, Body>> found(name);
     Together<FoldAll<State, JoinParts<State>, Body>> joined(name);
-    Together<FoldAll<State, Body, Body>> found(name);  // ends, and is launched, first
     for (Index i = 0; i < count; ++i) {
         const Args& a = all[i];
         const Index blocks = blocks_of_fold(a.rows * a.cols);
@@ -86,8 +86,13 @@ void fold_each(const char* name, const Args* all, Index count) noexcept {
         const Body body(a, whole);
         found.add(blocks, {a.rows, a.cols, whole, body, body, blocks > 1 ? parts : nullptr});
         if (blocks == 1) continue;
-        if (joined.full()) found.flush();
+        if (joined.full()) {  // what it joins is found before
+            found.flush();
+            joined.flush();
+        }
         joined.add(1, {1, blocks, 0, {parts}, body, nullptr});
         parts += blocks;
     }
+    found.flush();
+    joined.flush();
 }

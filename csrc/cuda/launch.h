@@ -54,8 +54,7 @@ __device__ void run_recorded(int slot) {
     static_assert(abreast<K> * sizeof(typename K::Shared) <= sizeof(ProgramMemory::shared));
     auto& memory = *reinterpret_cast<ProgramMemory*>(program_memory);
     const Record& record = memory.records[slot];
-    // in registers, but for a group
-    using Held = std::conditional_t<(sizeof(K) > 512), const K&, const K>;
+    using Held = std::conditional_t<(sizeof(K) > held_kernel_bytes), const K&, const K>;  // a group stays where it is
     Held kernel = *reinterpret_cast<const K*>(record.kernel);
     const int side = int(threadIdx.x) / K::threads, steps = kernel.steps();
     const auto meet = [side] {

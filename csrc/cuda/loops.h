@@ -161,10 +161,12 @@ void each(const char* name, Index rows, Index cols, const Body& body) noexcept {
     launch(name, lesser(divide_up(rows * cols, Each<Body>::threads), most_blocks), Each<Body>{rows, cols, body});
 }
 
+constexpr int piece_threads = 256;
+
 // body(piece) for all pieces. It reads all that it needs before it writes.
 template <class Body>
 struct EachPiece {
-    static constexpr int threads = 256;
+    static constexpr int threads = piece_threads;
     using Shared = Nothing;
     using Local = Nothing;
     Index rows, cols, whole;
@@ -177,7 +179,7 @@ struct EachPiece {
 };
 
 FUSEDNET_INLINE Index blocks_of_pieces(Index rows, Index cols, Index whole) {
-    return lesser(divide_up(count_pieces(rows, cols, whole), 256), most_blocks);
+    return lesser(divide_up(count_pieces(rows, cols, whole), piece_threads), most_blocks);
 }
 
 template <class Body>

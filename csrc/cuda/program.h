@@ -11,8 +11,9 @@ namespace fusednet::cuda {
 constexpr int program_threads = 512;        // a block: two of most kernels' blocks side by side
 constexpr int most_program_kernels = 512;   // of a step
 constexpr int most_program_blocks = 16;     // more would wait for each other longer than they help
+constexpr int held_kernel_bytes = 512;      // of a kernel's arguments that its threads keep in registers
 constexpr int most_kernel_bytes = 2048;     // of a kernel's arguments; CUDA's own limit is 4096
-constexpr double operations_a_block = 4e6;  // of a step, about; an estimate that no device has confirmed
+constexpr double operations_a_block = 4e6;  // of a step, about; an estimate
 
 // How many blocks share a step of so many operations.
 constexpr int program_blocks(double operations) noexcept {

@@ -1,4 +1,5 @@
-// Device "cuda" over CUDA's runtime. A queue is a stream of its own with its workspaces and a pinned buffer.
+// Device "cuda" over CUDA's runtime. A queue is a stream of its own with its workspaces, one for rows on their way, and
+// pinned buffers for both.
 #include "runtime.h"
 
 #include <algorithm>

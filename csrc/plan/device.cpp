@@ -264,13 +264,13 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
             }
         }
         device.guard(nullptr);
+        step = step_before, passes = passes_before, pending = pending_before;
         std::exception_ptr no_room;  // for the next rows; what is under way counts first
         try {
             if (first + count < end) staged = staged_from(first + count, 1 - side);
         } catch (const std::bad_alloc&) {
             no_room = std::current_exception();
         }
-        step = step_before, passes = passes_before, pending = pending_before;
         check_device();
         add_totals(result);
         const int64_t done = fetched(totals_).steps;
@@ -310,8 +310,14 @@ Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin,
             j.totals = totals_;
             table_.device->judge(j);
         }
-        if (first + count < end) next = staged_from(first + count, 1 - side);
+        std::exception_ptr no_room;  // the rows of this side are waited for first
+        try {
+            if (first + count < end) next = staged_from(first + count, 1 - side);
+        } catch (const std::bad_alloc&) {
+            no_room = std::current_exception();
+        }
         check_device();
+        if (no_room) std::rethrow_exception(no_room);
         add_totals(result);
         if (budget.over() || interrupt.look()) break;
     }

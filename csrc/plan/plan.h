@@ -338,8 +338,8 @@ private:
 
     Table<T> table_;            // whose gemm is the product of the plan's precision
     const Table<T>* recorded_;  // takes its place while a small step is captured, or null
-    Queue queue_;
     Arena arena_;
+    Queue queue_;  // ends first: what it has under way may use the arena
 
     std::vector<std::unique_ptr<Tensor<T>>> tensors_;
     std::vector<Norm<T>*> norms_;              // those with statistics of their own
@@ -386,7 +386,7 @@ private:
     Index warm_rows_ =
         0;  // of the largest step so far that was run without a capture: it made room for partial results
     Held held_;
-    bool draws_regions_ = false;       // on the host, anew for each batch
+    bool draws_regions_ = false;  // on the host, anew for each batch
     // What a device is asked for all at once: room for it, so that nothing is allocated within a step.
     struct {
         std::vector<SquaredNorm<T>> norms;

@@ -308,6 +308,7 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
             const Batch batch = table_.device ? batch_at(stage(x, {}, row, rows).x, {}, nullptr, 0, rows)
                                               : batch_at(x, {}, nullptr, row, rows);
             if (!run(forward_, batch, interrupt)) {
+                check_device();  // the rows that it reads are free again
                 result.status = Status::interrupted;
                 return restore();
             }

@@ -158,7 +158,7 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) {
 // The norms that steps of their own have measured. Where that cannot be relied on, the gradient itself is looked at.
 template <class T>
 void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
-    if (table_.device) {
+    if (table_.device) {  // at the end of its backward pass: none of them has been measured yet
         if (batch.accumulated_scale > 0.0) return;  // steps of their own have added up and measured
         return measure_at_once([](const Tensor<T>& t) { return !t.penalties; });
     }
@@ -285,8 +285,8 @@ void Plan<T>::update_at_once() noexcept {
     all.clear();
     for (const UpdateChunk& chunk : chunks_) {
         const Tensor<T>& t = *chunk.tensor;
-        all.push_back(update_args(t, chunk.begin, 1, chunk.count, chunk.count,
-                                  {t.gradient.data + chunk.begin, chunk.count}));
+        all.push_back(
+            update_args(t, chunk.begin, 1, chunk.count, chunk.count, {t.gradient.data + chunk.begin, chunk.count}));
     }
     table_.optimizer_updates[int(spec.kind)](all.data(), Index(all.size()));
     for (const UpdateArgs<T>& args : all)
