@@ -3,7 +3,8 @@
 # the device, the suite's with models on it, compute-sanitizer over some of both, the benchmark. Run it in a checkout;
 # Python (PYTHON), nvcc, CMake, Ninja, pytest and, for rivals, CUDA builds of torch and jax must be there; pytest-xdist and
 # pytest-timeout are used where they are. Nothing is fetched. Logs and the record go to the folder OUT (default:
-# gpu_session). Ends with a summary; its status is that of all parts.
+# gpu_session). Ends with a summary; its status is that of all parts. CXX has to be a compiler whose C++ library is the
+# one that Python loads: a newer one's code may crash in it.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -57,6 +58,10 @@ part build 140 "$python" -m pip install --no-build-isolation --no-deps --target 
 report build
 part info 20 "$python" -m fusednet info
 report info
+if ((${#failed[@]} > 0)); then # nothing else could be believed
+    cat "$out/${failed[-1]}.log"
+    exit 1
+fi
 part device 40 "${tests[@]}" "${parallel[@]}" tests/test_device.py tests/test_device_rows.py \
     tests/test_device_programs.py tests/test_device_arrays.py tests/test_device_arrays_in_models.py \
     tests/test_device_memory.py tests/test_device_ops.py tests/test_cuda_info.py
