@@ -239,7 +239,9 @@ Captured* begin_recording(double operations) noexcept {
         queue->fail("recording a step", "out of the host's memory");
         return nullptr;
     }
-    auto* const memory = static_cast<char*>(allocate(alignof(Record) * 16 + most_program_kernels * sizeof(Record)));
+    constexpr size_t bytes = alignof(Record) * 16 + most_program_kernels * sizeof(Record);
+    auto* const memory = static_cast<char*>(allocate(bytes));
+    if (memory) clear(memory, bytes);  // records are read whole, whatever a kernel fills of its own
     if (!memory) {
         step->refused = true;
         return step;
