@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -109,3 +113,34 @@ def test_rows_in_several_turns(device, dtype, stride):
     for ours, theirs in zip(results[0][0], results[1][0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert results[0][2:] == results[1][2:]
+
+
+@pytest.mark.parametrize("call", ["evaluate", "predict", "recalibrate_batchnorm"])
+def test_rows_on_their_way_when_a_call_is_interrupted(device, call):
+    """The next call does not meet them, and the state is whole."""
+    x, y = data(rows=20_000, features=40)
+    model = fusednet.Sequential([Dense(60, input_shape=[40]), BatchNormalization(), Dense(4, "softmax")], seed=1)
+    model.compile("adam", "sparse_categorical_crossentropy", device=device)
+    model.fit(x[:64], y[:64], verbose=0)
+    model.recalibrate_batchnorm(x)  # the same again whenever it is asked for
+    expected = model.predict(x, verbose=0)
+    calls = {
+        "evaluate": lambda: model.evaluate(x, y, verbose=0),
+        "predict": lambda: model.predict(x, verbose=0),
+        "recalibrate_batchnorm": lambda: model.recalibrate_batchnorm(x),
+    }
+
+    def over_and_over(one):
+        while True:
+            one()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for delay in (0.02, 0.05, 0.09):
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                over_and_over(calls[call])
+            calls[call]()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
