@@ -93,15 +93,19 @@ private:
         FUSEDNET_UNROLL
         for (int w = 0; w < wide; ++w) b[w] = g.b + lesser(col + c + 4 * w, g.n - 1) * g.b_col;
         FUSEDNET_UNROLL
-        for (auto& sums : sum) FUSEDNET_UNROLL
-        for (T& s : sums) s = 0;
+        for (auto& sums : sum) {
+            FUSEDNET_UNROLL
+            for (T& s : sums) s = 0;
+        }
         const Index share = divide_up(g.k, slices), first = slice * share, end = lesser(g.k, first + share);
         Index k = first;
         for (; k + ahead <= end; k += ahead) add<ahead>(a, b, k, sum);
         for (; k < end; ++k) add<1>(a, b, k, sum);
         FUSEDNET_UNROLL
-        for (int v = 0; v < high; ++v) FUSEDNET_UNROLL
-        for (int w = 0; w < wide; ++w) shared.part[slice][l + 8 * v][c + 4 * w] = sum[v][w];
+        for (int v = 0; v < high; ++v) {
+            FUSEDNET_UNROLL
+            for (int w = 0; w < wide; ++w) shared.part[slice][l + 8 * v][c + 4 * w] = sum[v][w];
+        }
     }
     template <int n>
     FUSEDNET_DEVICE void add(const T* const (&a)[high], const T* const (&b)[wide], Index k,
@@ -115,9 +119,13 @@ private:
             for (int w = 0; w < wide; ++w) y[i][w] = b[w][(k + i) * g.b_row];
         }
         FUSEDNET_UNROLL
-        for (int i = 0; i < n; ++i) FUSEDNET_UNROLL
-        for (int v = 0; v < high; ++v) FUSEDNET_UNROLL
-        for (int w = 0; w < wide; ++w) sum[v][w] = fma(x[i][v], y[i][w], sum[v][w]);
+        for (int i = 0; i < n; ++i) {
+            FUSEDNET_UNROLL
+            for (int v = 0; v < high; ++v) {
+                FUSEDNET_UNROLL
+                for (int w = 0; w < wide; ++w) sum[v][w] = fma(x[i][v], y[i][w], sum[v][w]);
+            }
+        }
     }
     FUSEDNET_DEVICE void write(Index row, Index col, int i, int j, const Shared& shared) const {
         if (row + i >= g.m || col + j >= g.n) return;
