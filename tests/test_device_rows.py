@@ -97,7 +97,7 @@ def test_rows_in_several_turns(device, dtype, stride):
     weights = g.uniform(0.5, 2.0, 700)
     results = []
     for held in (True, False):
-        model = fusednet.Sequential(NETS["wide"](), seed=5)
+        model = fusednet.Sequential(NETS["layernorm"](), seed=5)
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], device=device)
         plan = model._engine.plan(1)
         if held:
