@@ -3,8 +3,8 @@
 # the device, the suite's with models on it, compute-sanitizer over some of both, the benchmark. Run it in a checkout;
 # Python (PYTHON), nvcc, CMake, Ninja, pytest and, for rivals, CUDA builds of torch and jax must be there; pytest-xdist and
 # pytest-timeout are used where they are. Nothing is fetched. Logs and the record go to the folder OUT (default:
-# gpu_session). Ends with a summary; its status is that of all parts. CXX has to be a compiler whose C++ library is the
-# one that Python loads: a newer one's code may crash in it.
+# gpu_session). Ends with a summary; its status is that of all parts. CXX has to be a compiler
+# that links the shared C++ library: with a copy of its own in the module, beside NumPy's, iostreams have crashed.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
