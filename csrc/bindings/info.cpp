@@ -9,6 +9,7 @@
 #include "../base/random.h"
 #include "../cpu/pick.h"
 #include "../cpu/pool.h"
+#include "../cpu/sharing.h"
 #include "../cuda/device.h"
 #include "../cuda/pick.h"
 #include "../plan/plan.h"
@@ -364,6 +365,10 @@ void register_info(py::module_& m) {
     m.def("why_no_device", &why_no_device, py::arg("name"));
     m.def("get_num_threads", &get_threads);
     m.def("set_num_threads", &set_threads, py::arg("count"));
+    py::class_<Sharing>(m, "Sharing")
+        .def(py::init<>())
+        .def("begin", &Sharing::begin, py::arg("rows"))
+        .def("end", &Sharing::end, py::arg("ns"), py::arg("helped"));
     m.def("cgroup_cpus", &cgroup_cpus, py::arg("groups"), py::arg("root"));
     m.def(
         "random_uniform",

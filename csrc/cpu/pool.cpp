@@ -48,15 +48,11 @@ constexpr int patient_tasks = 4;
 // A worker that was late, or took no task of jobs of missed_time together, is not counted on for a while, twice as long
 // each time that this happens again before it has been of use.
 constexpr auto missed_time = microseconds(200), first_absence = microseconds(2000), last_absence = microseconds(64000);
-// Sharing: the least of so many steps counts, in a trial and before it; a step shared has to be faster by one part in
-// least_gain; trials are at least so many steps apart and at most so many nanoseconds; long steps are always shared.
-constexpr int trial_steps = 4, least_gain = 20, first_interval = 32;
-constexpr int new_size = 4;  // steps of another size, one after the other, that start anew
-constexpr int64_t longest_interval = 500'000'000, long_step = 5'000'000;
 // After another caller has been seen at work, for so long each leaves a core to the other.
 constexpr auto company_time = microseconds(500);
 
 thread_local bool alone = false;  // this thread's tasks are not to be shared
+thread_local bool helped = true;  // no job lacked its workers
 
 void keep_denormals() noexcept {
 #if defined(__x86_64__)
@@ -68,22 +64,19 @@ void keep_denormals() noexcept {
 #endif
 }
 
-int64_t nanoseconds(Clock::time_point time) noexcept {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-}
-
 class Pool {
 public:
     // False: the caller is to run its tasks alone.
     bool run(Index tasks, Task task, void* context, void* scratch, bool flush) noexcept {
         const auto now = Clock::now();
         const int threads = threads_beside(callers_.load(std::memory_order_relaxed), now);
-        if (threads < 2 || busy_.exchange(true, std::memory_order_acquire)) return false;
+        if (threads < 2 || busy_.exchange(true, std::memory_order_acquire)) return helped = false;
         if (threads > started_) start(threads);
         const int shares = int(std::min<Index>({Index(threads), Index(started_), tasks}));
         const uint64_t members = present(shares, now);
         if (members) lead(tasks, task, context, scratch, flush, shares, members, now);
         busy_.store(false, std::memory_order_release);
+        if (!members) helped = false;
         return members != 0;
     }
 
@@ -187,6 +180,7 @@ private:
         const Index own = take_part(0, generation, scratch);
         const uint64_t late = own < tasks ? wait_for(uint32_t(tasks - own), own, generation, shares, began) : 0;
         const auto took = Clock::now() - began;
+        if (late) helped = false;
         for (int t = 1; t < shares; ++t)
             if (members >> t & 1) judge(workers_[t], generation, late >> t & 1, took, began + took);
     }
@@ -337,51 +331,13 @@ int fork_generation() noexcept {
     return registered == 0 ? forks.load(std::memory_order_relaxed) : 0;
 }
 
-Sharing::Step::Step(Sharing& sharing, Index rows) noexcept : sharing_(get_num_threads() > 1 ? &sharing : nullptr) {
-    if (!sharing_) return;
-    // the last rows of an epoch go by what was found for the others
-    others_ = rows != sharing.rows_;
-    sharing.strangers_ = others_ ? sharing.strangers_ + 1 : 0;
-    if (sharing.rows_ < 0 || sharing.strangers_ >= new_size) {
-        sharing.restart(rows);
-        others_ = false;
-    }
-    alone = sharing.pays_ == (sharing.trying_ && !others_);
-    began_ = nanoseconds(Clock::now());
+void share_tasks(bool shared) noexcept {
+    alone = !shared;
+    helped = true;
 }
 
-Sharing::Step::~Step() {
-    if (!sharing_) return;
-    alone = false;
-    if (!others_) sharing_->count(nanoseconds(Clock::now()) - began_);
-}
-
-void Sharing::restart(Index rows) noexcept {
-    rows_ = rows;
-    strangers_ = 0;
-    pays_ = true;
-    trying_ = false;
-    left_ = interval_ = first_interval;
-}
-
-void Sharing::count(int64_t ns) noexcept {
-    if (ns > long_step) return restart(rows_);
-    if (left_ >= trial_steps) least_ = ns;  // the first step of a trial moves the data to where it is used
-    if (ns < least_) least_ = ns;
-    if (--left_ > 0) return;
-    if (!trying_) {
-        usual_ = least_;
-        trying_ = true;
-        left_ = trial_steps + 1;
-        return;
-    }
-    const int64_t shared = pays_ ? usual_ : least_, single = pays_ ? least_ : usual_;
-    const bool pays = shared < single - single / least_gain;
-    const int64_t most = std::max<int64_t>(longest_interval / std::max<int64_t>(usual_, 1), first_interval);
-    interval_ = pays == pays_ ? int(std::min<int64_t>(2 * int64_t(interval_), most)) : first_interval;
-    pays_ = pays;
-    trying_ = false;
-    left_ = interval_;
+bool had_help() noexcept {
+    return helped;
 }
 
 void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_denormals) noexcept {

@@ -33,37 +33,11 @@ void run_tasks(Index tasks, Task task, void* context, void* scratch, bool flush_
 // Below this many operations work is over before another thread has heard of it (about 2 µs).
 constexpr double worth_sharing = 200e3;
 
-// Whether a step of some kind ends sooner with the workers' help. What threads pass each other through their caches can
-// cost more than they save: a step of 27 us took 28 with a second thread, and 83 where a virtual machine had its two
-// cores far apart (Zen 4, GCC 12, November 2026). So both are tried, now and then.
-class Sharing {
-public:
-    // One step of so many rows; until its end this thread's tasks are shared, or not.
-    class Step {
-    public:
-        Step(Sharing& sharing, Index rows) noexcept;
-        ~Step();
-        Step(const Step&) = delete;
-        Step& operator=(const Step&) = delete;
+// Whether this thread's tasks are shared from now on; at first they are.
+void share_tasks(bool shared) noexcept;
 
-    private:
-        Sharing* sharing_;     // null: one thread is all there is
-        bool others_ = false;  // not of the size that is tried
-        int64_t began_ = 0;
-    };
-
-private:
-    void restart(Index rows) noexcept;
-    void count(int64_t ns) noexcept;
-
-    Index rows_ = -1;      // of the steps that are tried
-    int strangers_ = 0;    // steps of another size since
-    bool pays_ = true;     // what was found
-    bool trying_ = false;  // the other way, now
-    int left_ = 0;         // steps until that changes
-    int interval_ = 0;     // between two trials
-    int64_t least_ = 0, usual_ = 0;
-};
+// Whether, since then, every job of this thread that could be shared had workers, and none of them was late.
+bool had_help() noexcept;
 
 // How often this process has been forked from another: a lock held by a thread that was left behind stays locked.
 int fork_generation() noexcept;

@@ -14,6 +14,7 @@
 #include "../base/judge.h"
 #include "../base/table.h"
 #include "../cpu/pool.h"
+#include "../cpu/sharing.h"
 #include "arena.h"
 #include "on_device.h"
 #include "spec.h"

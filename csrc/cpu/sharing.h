@@ -1,0 +1,44 @@
+// Whether the steps of a plan end sooner with the workers' help. What threads pass each other through their caches can
+// cost more than they save: a step of 27 us took 28 with a second thread, and 83 where a virtual machine had its two
+// cores far apart (Zen 4, GCC 12, November 2026). So both are tried, now and then.
+#pragma once
+
+#include "../base/table.h"
+
+namespace fusednet {
+
+class Sharing {
+public:
+    // One step of so many rows; until its end this thread's tasks are shared, or not.
+    class Step {
+    public:
+        Step(Sharing& sharing, Index rows) noexcept;
+        ~Step();
+        Step(const Step&) = delete;
+        Step& operator=(const Step&) = delete;
+
+    private:
+        Sharing* sharing_;  // null: one thread is all there is
+        int64_t began_ = 0;
+    };
+
+    // Whether a step of so many rows is to be shared.
+    bool begin(Index rows) noexcept;
+    // That step took so long. Not helped: a worker was away or late. What the step took then says nothing of sharing,
+    // and the pool sees to it that it costs little.
+    void end(int64_t ns, bool helped) noexcept;
+
+private:
+    void restart() noexcept;
+    void decide() noexcept;
+
+    Index rows_ = -1;      // of the steps that are tried
+    int strangers_ = 0;    // steps of another size since
+    bool pays_ = true;     // what was found
+    bool trying_ = false;  // the other way, now
+    int left_ = 0;         // steps until that changes
+    int interval_ = 0;     // between two trials
+    int64_t least_ = 0, usual_ = 0;
+};
+
+}  // namespace fusednet
