@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,13 +120,13 @@ def test_stop_training_set_from_outside_ends_it(monkeypatch):
     x, y = data()
     model = network()
     monkeypatch.setattr(_training, "steps_a_slice", lambda *_: 10)
-    restart = _training.Meter.restart
+    extend = fusednet.callbacks.History.extend
 
-    def stop(meter):
-        restart(meter)
-        model.stop_training = model.epochs_trained >= 3
+    def stop(history, epochs, logs):
+        extend(history, epochs, logs)
+        model.stop_training = len(history.epoch) >= 3
 
-    monkeypatch.setattr(_training.Meter, "restart", stop)
+    monkeypatch.setattr(fusednet.callbacks.History, "extend", stop)
     model.fit(x, y, batch_size=16, epochs=50, verbose=0)
     assert model.epochs_trained == len(model.history.epoch) == 4
 
@@ -136,7 +136,7 @@ def test_the_native_call_checks_what_it_is_given():
     model = network()
     model.fit(x, y, batch_size=16, verbose=0)
     plan, targets = model.plan, y.astype(np.float32)
-    results: list[dict[str, object]] = []
+    results: dict[str, Any] = {}
     with pytest.raises(ValueError, match="'epochs' expects at least 0, got -1"):
         plan.train_epochs(x, targets, None, 0, -1, 16, None, results)
     with pytest.raises(ValueError, match="'batch' expects 1 to"):
@@ -145,10 +145,14 @@ def test_the_native_call_checks_what_it_is_given():
         plan.train_epochs(x[:, :4], targets, None, 0, 1, 16, None, results)
     with pytest.raises(ValueError, match=r"'y' expects shape"):
         plan.train_epochs(x, targets[:-1], None, 0, 1, 16, None, results)
-    assert results == []
+    assert results == {}
     plan.train_epochs(x, targets, 1, 0, 2, 16, None, results)
-    assert [result["samples"] for result in results] == [ROWS, ROWS]
-    assert math.isfinite(results[0]["loss"])
+    assert list(results) == ["epochs"]
+    assert results["epochs"]["samples"].tolist() == [ROWS, ROWS]
+    assert np.isfinite(results["epochs"]["loss"]).all()
+    assert [sums.shape for sums in results["epochs"]["metrics"]] == [(2, 2), (2, 7)]
+    plan.train_epochs(x, targets, None, 0, 0, 16, None, results)
+    assert results["epochs"]["samples"].size == 0
     bare = _native.Plan(model._engine.config(16) | {"optimizer": None})
     with pytest.raises(ValueError, match="expects a plan with an optimizer"):
         bare.train_epochs(x, targets, None, 0, 1, 16, None, results)

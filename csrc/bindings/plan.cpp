@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "../base/random.h"
@@ -69,10 +70,34 @@ py::dict train(PyPlan& self, const Operand& x, const Operand& y, const py::objec
     return result_dict(result);
 }
 
-// So many epochs, the data in the order of (seed, stream), (seed, stream + 1), ... or as it is. Appends the results of
-// those that ended, and of the one that failed, before it raises what a signal's handler raised.
+// What whole epochs came to, an element of each array for each.
+py::dict columns(const std::vector<Result>& epochs, Index metrics) {
+    const auto column = [&](auto member) {
+        py::array_t<double> values{py::ssize_t(epochs.size())};
+        for (size_t i = 0; i < epochs.size(); ++i) values.mutable_at(py::ssize_t(i)) = double(epochs[i].*member);
+        return values;
+    };
+    py::list sums;
+    for (size_t m = 0; m < size_t(metrics) && !epochs.empty(); ++m) {
+        const size_t width = epochs[0].metrics[m].size();
+        py::array_t<double> all({epochs.size(), width});
+        for (size_t i = 0; i < epochs.size(); ++i)
+            std::copy_n(epochs[i].metrics[m].data(), width, all.mutable_data() + i * width);
+        sums.append(all);
+    }
+    py::dict d;
+    d["loss"] = column(&Result::loss);
+    d["loss_weighted"] = column(&Result::weighted_loss);
+    d["penalty"] = column(&Result::penalty);
+    d["samples"] = column(&Result::samples);
+    d["metrics"] = sums;
+    return d;
+}
+
+// So many epochs, the data in the order of (seed, stream), (seed, stream + 1), ... or as it is. Sets in `results` what
+// those that ended came to, and the result of the one that failed, before it raises what a signal's handler raised.
 void train_epochs(PyPlan& self, const Operand& x, const Operand& y, const std::optional<uint64_t>& seed,
-                  uint64_t stream, Index epochs, Index batch, const py::object& weights, py::list results) {
+                  uint64_t stream, Index epochs, Index batch, const py::object& weights, py::dict results) {
     const char* op = "train_epochs";
     self.need_optimizer(op);
     const Rows rows = self.samples_of(op, "x", x, any_size, self.spec().features);
@@ -95,7 +120,11 @@ void train_epochs(PyPlan& self, const Operand& x, const Operand& y, const std::o
             if (done.back().status != Status::ok) break;
         }
     }
-    for (const Result& result : done) results.append(result_dict(result));
+    if (!done.empty() && done.back().status != Status::ok) {
+        results["failed"] = result_dict(done.back());
+        done.pop_back();
+    }
+    results["epochs"] = columns(done, Index(self.spec().metrics.size()));
     if (interrupt.stopped()) throw py::error_already_set();
 }
 

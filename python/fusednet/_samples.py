@@ -34,7 +34,7 @@ def inputs(
         TypeError: for a type that would lose data (complex, object, string, longdouble, large integers).
         ValueError: for a wrong shape, no rows, or a NaN or infinity, naming its row.
     """
-    there = _device.taken(owner, argument, x, device)
+    there = None if type(x) is np.ndarray else _device.taken(owner, argument, x, device)
     array = as_array(owner, argument, x) if there is None else cast(Array, there)
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
         expected = ", ".join(["n", *map(str, shape)])
@@ -44,7 +44,7 @@ def inputs(
     if there is not None:
         return rows_there(owner, argument, there, shape, dtype, check_finite=check_finite)
     array = numbers(owner, argument, array, dtype)
-    rows = array.reshape(array.shape[0], math.prod(shape))
+    rows = array if array.ndim == 2 else array.reshape(array.shape[0], math.prod(shape))
     if (rows.shape[1] > 1 and rows.strides[1] != rows.itemsize) or not rows.flags.aligned:
         rows = np.array(rows, order="C")  # the compiled code wants the values of a row side by side
     if check_finite and rows.dtype != _BYTES:
@@ -81,6 +81,8 @@ def rows_there(
 
 def as_array(owner: str, argument: str, value: object) -> Array:
     """Anything array-like as an array of the host; ragged nesting and masked entries are errors."""
+    if type(value) is np.ndarray:
+        return value
     if value is None:
         raise TypeError(f"[{owner}] {argument} expects an array, got None")
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():

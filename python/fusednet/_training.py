@@ -43,10 +43,6 @@ class Meter:
         self._metrics = model._engine.metrics
         self._outputs = model._engine.outputs
         self._key = "loss_weighted" if model.loss.reduction == "sum" else "loss"
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget what was added."""
         self._sums: list[Array | None] = [None] * len(self._metrics)
         self._loss = 0.0
         self._samples = 0
@@ -54,8 +50,8 @@ class Meter:
     def add(self, result: dict[str, Any]) -> None:
         self._loss += result[self._key] + result["penalty"]
         self._samples += result["samples"]
-        if result["steps"] and len(result["metrics"]) != len(self._sums):
-            raise RuntimeError(f"[{self._label}] compile expects a model that is not training: its metrics changed")
+        if result["steps"]:
+            self._same_metrics(result)
         for i, sums in enumerate(result["metrics"]):
             before = self._sums[i]
             self._sums[i] = np.array(sums) if before is None else sums + before
@@ -68,6 +64,21 @@ class Meter:
         }
         values[f"{prefix}loss"] = self._loss / max(self._samples, 1)
         return values
+
+    def epochs(self, results: dict[str, Any]) -> dict[str, list[float]]:
+        """The logs of whole epochs, each by itself, from the columns that the plan gives of them."""
+        if len(results["samples"]) == 0:
+            return {}
+        self._same_metrics(results)
+        logs = {
+            metric.name: [metric.result(sums, self._outputs) for sums in column]
+            for metric, column in zip(self._metrics, results["metrics"], strict=True)
+        }
+        return logs | {"loss": ((results[self._key] + results["penalty"]) / results["samples"]).tolist()}
+
+    def _same_metrics(self, results: dict[str, Any]) -> None:
+        if len(results["metrics"]) != len(self._metrics):
+            raise RuntimeError(f"[{self._label}] compile expects a model that is not training: its metrics changed")
 
 
 def steps_a_slice(model: "Sequential", batch: int, passes: float) -> int:
@@ -120,25 +131,24 @@ def run_quiet_epochs(
     seed = engine.seed if shuffle else None
     count = max(1, steps_a_slice(model, batch, 3.0) * batch // x.shape[0])
     meter = Meter(model)
-    logs: dict[str, float] = {}
+    logs: dict[str, list[float]] = {}
     for first in range(epochs.start, epochs.stop, count):
-        results: list[dict[str, Any]] = []
+        results: dict[str, Any] = {}
         wanted = min(count, epochs.stop - first)
         try:
             stream = _seeds.order_stream(engine.epochs)
             engine.plan(batch).train_epochs(x, y, seed, stream, wanted, batch, weights, results)
         finally:  # those that ended before Ctrl-C count
-            for epoch, result in enumerate(results, first):
-                if result["status"] != "ok":
-                    raise non_finite(model, result, epoch + 1)
-                meter.restart()
-                meter.add(result)
-                logs = meter.logs()
-                engine.epochs += 1
-                history.on_epoch_end(epoch, logs)
+            if "epochs" in results:
+                logs = meter.epochs(results["epochs"])
+                ended = len(results["epochs"]["samples"])
+                engine.epochs += ended
+                history.extend(range(first, first + ended), logs)
+        if "failed" in results:
+            raise non_finite(model, results["failed"], first + ended + 1)
         if model.stop_training:
             break
-    return logs
+    return {name: values[-1] for name, values in logs.items()}
 
 
 def non_finite(model: "Sequential", result: dict[str, Any], epoch: int | None) -> NonFiniteError:

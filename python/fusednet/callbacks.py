@@ -1,5 +1,6 @@
 """What `fit` tells others while it trains."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class History(Callback):
         self.params = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
+        self.extend(range(epoch, epoch + 1), {name: [value] for name, value in (logs or {}).items()})
+
+    def extend(self, epochs: range, logs: Mapping[str, list[float]]) -> None:
+        """Take in several epochs: name -> values, one an epoch."""
+        self.epoch.extend(epochs)
+        for name, values in logs.items():
+            self.history.setdefault(name, []).extend(values)
