@@ -194,6 +194,20 @@ def test_a_class_ruled_out_costs_nothing(backend, name):
     assert dx[0, 0] == 0
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("cols", [2, 1000])
+def test_many_rows_of_even_chances(backend, cols, weighted):
+    """Each row costs log(cols), however many there are."""
+    x = np.full((3001, cols), 3.0, backend.dtype)
+    target = np.zeros(len(x), np.int32)
+    weights = (np.arange(len(x)) % 3).astype(backend.dtype) if weighted else None
+    value, _, _ = run("softmax_crossentropy", x, target, 1.0, backend.isa, weights=weights)
+    rows = len(x) if weights is None else weights.sum()
+    assert value == pytest.approx(rows * np.log(cols), rel=1e-13)
+    x[2000, 0] = np.nan
+    assert np.isnan(run("softmax_crossentropy", x, target, 1.0, backend.isa, weights=weights)[0])
+
+
 def test_probabilities_are_clipped_as_in_keras(backend):
     """A probability of exactly 0 costs -log(1e-7) = 16.118…, not infinity."""
     x, t = np.array([[0.0, 1.0]], backend.dtype), np.array([[1.0, 0.0]], backend.dtype)

@@ -28,9 +28,25 @@ void element_loss(const LossArgs<T>& a) noexcept {
     *a.loss = loss;
 }
 
+// The sum of the logarithms of numbers from 1 to 2^64 by few logarithms: each product is rounded by as much as a sum.
+class Logarithms {
+public:
+    FUSEDNET_MEMBER void add(double x) {
+        product_ *= x;
+        if (product_ < 0x1p900) return;  // NaN goes on
+        sum_ += __builtin_log(product_);
+        product_ = 1;
+    }
+    FUSEDNET_MEMBER double total() const { return sum_ + __builtin_log(product_); }
+
+private:
+    double product_ = 1, sum_ = 0;
+};
+
 // Loss: sum(t) log(sum(exp(d))) - sum(t d) with d = x - max(x). Gradient: p sum(t) - t.
 inline void softmax_crossentropy(const LossArgs<T>& a) noexcept {
     double loss = 0;
+    Logarithms logarithms;
     for (Index i = 0; i < a.rows && a.cols > 0; ++i) {
         const T* x = a.x.row(i);
         const T* t = a.labels ? nullptr : a.targets.row(i);
@@ -54,7 +70,11 @@ inline void softmax_crossentropy(const LossArgs<T>& a) noexcept {
             if (e) store(e + j, v, part);
         });
         const double sum = exps.total(), target = t ? targets.total() : 1.0;
-        loss += sample * (target * __builtin_log(sum) - (t ? products.total() : double(label_d)));
+        loss -= sample * (t ? products.total() : double(label_d));
+        if (sample * target == 1)
+            logarithms.add(sum);
+        else
+            loss += sample * target * __builtin_log(sum);
         if (!e) continue;
 
         const double others = (sum - double(e[label])) / sum;  // 1 - p of the label, exact where p is near 1
@@ -66,7 +86,7 @@ inline void softmax_crossentropy(const LossArgs<T>& a) noexcept {
         });
         if (dx && !t) dx[label] = static_cast<T>(-factor * others);
     }
-    *a.loss = loss;
+    *a.loss = loss + logarithms.total();
 }
 
 // With h_j = t_j * (p f'(p)) at p_j: the gradient is h - p sum(h).
