@@ -95,22 +95,37 @@ def test_one_slow_step_is_no_finding() -> None:
 
 
 def test_last_rows_of_an_epoch_go_by_the_others() -> None:
+    """If there are at least half as many; their times do not count."""
     sharing = _native.Sharing()
     machine = steady(80 * US, 27 * US)
-    run(sharing, machine, 100)
+    run(sharing, machine, 100, rows=60)
     for _ in range(500):
-        full = run(sharing, machine, 7)
-        rest = run(sharing, steady(1 * US, 1000 * US), 1, rows=5)
+        full = run(sharing, machine, 7, rows=60)
+        rest = run(sharing, steady(1 * US, 1000 * US), 1, rows=32)
         assert rest == [False] or any(full)
-    assert run(sharing, machine, 50).count(True) <= 10
+    assert run(sharing, machine, 50, rows=60).count(True) <= 10
 
 
-def test_another_size_starts_anew() -> None:
+@pytest.mark.parametrize("rows", [63, 64, 4096])
+def test_another_size_starts_anew(rows: int) -> None:
     sharing = _native.Sharing()
     run(sharing, steady(80 * US, 27 * US), 100)
-    found = run(sharing, steady(400 * US, 700 * US), 300, rows=4096)
-    assert found[:3] == [False] * 3
+    found = run(sharing, steady(400 * US, 700 * US), 300, rows=rows)
+    assert found[:3] == ([False] * 3 if rows == 63 else [True] * 3)
     assert found[3:].count(False) <= 15
+
+
+@pytest.mark.parametrize("other", [1, 16, 64, 1 << 40])
+def test_sizes_in_turns_are_found_out_apart(other: int) -> None:
+    """As calls of `predict` may have them: one kind pays, the other does not."""
+    sharing = _native.Sharing()
+    pays, does_not = steady(400 * US, 700 * US), steady(80 * US, 27 * US)
+    found: dict[int, list[bool]] = {32: [], other: []}
+    for _ in range(400):
+        found[32] += run(sharing, pays, 1)
+        found[other] += run(sharing, does_not, 1, rows=other)
+    assert found[32].count(False) <= 25
+    assert found[other][100:].count(True) <= 25
 
 
 def test_long_steps_are_always_shared() -> None:

@@ -1,7 +1,9 @@
 #include "sharing.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
+#include <iterator>
 
 #include "pool.h"
 
@@ -16,7 +18,7 @@ constexpr int64_t long_step = 5'000'000;
 // nanoseconds: fewer while steps are not shared, since a core that was taken comes back.
 constexpr int first_interval = 32;
 constexpr int64_t longest_shared = 500'000'000, longest_alone = 50'000'000;
-constexpr int new_size = 4;  // steps of another size, one after the other, that start anew
+constexpr int new_size = 4;  // steps of another size of the same kind, one after the other, that start anew
 
 int64_t now() noexcept {
     return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -37,16 +39,26 @@ Sharing::Step::~Step() {
 }
 
 bool Sharing::begin(Index rows) noexcept {
+    const int kind = rows < 1 ? 0 : int(std::bit_width(uint64_t(rows))) - 1;
+    current_ = kinds_ + std::min(kind, int(std::size(kinds_)) - 1);
+    return current_->begin(rows);
+}
+
+void Sharing::end(int64_t ns, bool helped) noexcept {
+    current_->end(ns, helped);
+}
+
+bool Sharing::Kind::begin(Index rows) noexcept {
     strangers_ = rows == rows_ ? 0 : strangers_ + 1;
     if (rows_ < 0 || strangers_ >= new_size) {
         rows_ = rows;
         restart();
     }
-    // the last rows of an epoch go by what was found for the others
+    // the last rows of an epoch go by what was found for the others, if they are of their kind
     return pays_ != (trying_ && strangers_ == 0);
 }
 
-void Sharing::end(int64_t ns, bool helped) noexcept {
+void Sharing::Kind::end(int64_t ns, bool helped) noexcept {
     if (strangers_ > 0) return;
     if (ns > long_step) return restart();
     if (pays_ != trying_ && !helped) return;
@@ -55,14 +67,14 @@ void Sharing::end(int64_t ns, bool helped) noexcept {
     if (--left_ == 0) decide();
 }
 
-void Sharing::restart() noexcept {
+void Sharing::Kind::restart() noexcept {
     strangers_ = 0;
     pays_ = true;
     trying_ = false;
     left_ = interval_ = first_interval;
 }
 
-void Sharing::decide() noexcept {
+void Sharing::Kind::decide() noexcept {
     trying_ = !trying_;
     if (trying_) {
         usual_ = least_;

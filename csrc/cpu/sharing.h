@@ -29,16 +29,27 @@ public:
     void end(int64_t ns, bool helped) noexcept;
 
 private:
-    void restart() noexcept;
-    void decide() noexcept;
+    // Steps of like sizes: what is found for one of them holds for all.
+    class Kind {
+    public:
+        bool begin(Index rows) noexcept;
+        void end(int64_t ns, bool helped) noexcept;
 
-    Index rows_ = -1;      // of the steps that are tried
-    int strangers_ = 0;    // steps of another size since
-    bool pays_ = true;     // what was found
-    bool trying_ = false;  // the other way, now
-    int left_ = 0;         // steps until that changes
-    int interval_ = 0;     // between two trials
-    int64_t least_ = 0, usual_ = 0;
+    private:
+        void restart() noexcept;
+        void decide() noexcept;
+
+        Index rows_ = -1;      // of the steps that are tried
+        int strangers_ = 0;    // steps of another size since
+        bool pays_ = true;     // what was found
+        bool trying_ = false;  // the other way, now
+        int left_ = 0;         // steps until that changes
+        int interval_ = 0;     // between two trials
+        int64_t least_ = 0, usual_ = 0;
+    };
+
+    Kind kinds_[24];  // 1 row, 2 or 3, 4 to 7, ...
+    Kind* current_ = kinds_;
 };
 
 }  // namespace fusednet
