@@ -16,8 +16,8 @@ ROOMS = {
     "formulas": [],
     "cpu": ["base/", "formulas/", "cpu/"],
     "cuda": ["base/", "formulas/", "cpu/math.h", "cpu/wide.h", "cpu/gates_unfused.h", "cpu/vec_float64.h", "cuda/"],
-    "plan": ["base/", "cpu/pick.h", "cpu/pool.h", "cuda/pick.h", "plan/"],
-    "bindings": ["base/", "cpu/pick.h", "cpu/pool.h", "cuda/device.h", "cuda/pick.h", "plan/", "bindings/"],
+    "plan": ["base/", "cpu/pick.h", "cpu/pool.h", "cpu/sharing.h", "cuda/pick.h", "plan/"],
+    "bindings": ["base/", "cpu/pick.h", "cpu/pool.h", "cpu/sharing.h", "cuda/device.h", "cuda/pick.h", "plan/", "bindings/"],
 }
 INTRINSICS = {"immintrin.h", "x86intrin.h", "emmintrin.h", "arm_neon.h"}
 ISA_SYSTEM = INTRINSICS | {"stddef.h", "stdint.h"}

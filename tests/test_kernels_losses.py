@@ -194,18 +194,12 @@ def test_a_class_ruled_out_costs_nothing(backend, name):
     assert dx[0, 0] == 0
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("cols", [2, 1000])
-def test_many_rows_of_even_chances(backend, cols, weighted):
+def test_many_rows_of_even_chances(backend):
     """Each row costs log(cols), however many there are."""
-    x = np.full((3001, cols), 3.0, backend.dtype)
-    target = np.zeros(len(x), np.int32)
-    weights = (np.arange(len(x)) % 3).astype(backend.dtype) if weighted else None
-    value, _, _ = run("softmax_crossentropy", x, target, 1.0, backend.isa, weights=weights)
-    rows = len(x) if weights is None else weights.sum()
-    assert value == pytest.approx(rows * np.log(cols), rel=1e-13)
+    x, target = np.full((3001, 100), 3.0, backend.dtype), np.zeros(3001, np.int32)
+    assert run("softmax_crossentropy", x, target, isa=backend.isa)[0] == pytest.approx(3001 * np.log(100), 1e-13)
     x[2000, 0] = np.nan
-    assert np.isnan(run("softmax_crossentropy", x, target, 1.0, backend.isa, weights=weights)[0])
+    assert np.isnan(run("softmax_crossentropy", x, target, isa=backend.isa)[0])
 
 
 def test_probabilities_are_clipped_as_in_keras(backend):
