@@ -17,7 +17,16 @@ ROOMS = {
     "cpu": ["base/", "formulas/", "cpu/"],
     "cuda": ["base/", "formulas/", "cpu/math.h", "cpu/wide.h", "cpu/gates_unfused.h", "cpu/vec_float64.h", "cuda/"],
     "plan": ["base/", "cpu/pick.h", "cpu/pool.h", "cpu/sharing.h", "cuda/pick.h", "plan/"],
-    "bindings": ["base/", "cpu/pick.h", "cpu/pool.h", "cpu/sharing.h", "cuda/device.h", "cuda/pick.h", "plan/", "bindings/"],
+    "bindings": [
+        "base/",
+        "cpu/pick.h",
+        "cpu/pool.h",
+        "cpu/sharing.h",
+        "cuda/device.h",
+        "cuda/pick.h",
+        "plan/",
+        "bindings/",
+    ],
 }
 INTRINSICS = {"immintrin.h", "x86intrin.h", "emmintrin.h", "arm_neon.h"}
 ISA_SYSTEM = INTRINSICS | {"stddef.h", "stdint.h"}
@@ -107,6 +116,16 @@ def test_kernels_do_not_throw_or_allocate():
         code = re.sub(r"//[^\n]*|/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
         found = word.search(code)
         assert not found, f"{path.relative_to(CSRC)}: {found[0]}"
+
+
+def test_no_iostreams():
+    """Those of a C++ library linked into the module and of one beside it do not go together."""
+    found = [
+        p.name
+        for p in sources()
+        if re.search(r"<(ios|iostream|istream|ostream|sstream|fstream)>", p.read_text("utf-8"))
+    ]
+    assert not found
 
 
 def test_files_stay_short():

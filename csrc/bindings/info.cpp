@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <sstream>
+#include <string_view>
 
 #include "../base/random.h"
 #include "../cpu/pick.h"
@@ -22,10 +22,12 @@
 namespace fusednet::bindings {
 namespace {
 
-std::vector<std::string> split(const char* text) {
+std::vector<std::string> split(std::string_view text, char separator = ',') {
     std::vector<std::string> parts;
-    std::istringstream stream(text);
-    for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
+    for (size_t begin = 0, end; begin < text.size(); begin = end + 1) {
+        end = std::min(text.find(separator, begin), text.size());
+        parts.emplace_back(text.substr(begin, end - begin));
+    }
     return parts;
 }
 
@@ -239,10 +241,7 @@ py::dict cuda_info() {
     d["built"] = info.built;
     d["available"] = info.reason == nullptr;
     d["reason"] = info.reason ? py::object(py::str(info.reason)) : py::none();
-    std::istringstream capabilities(info.capabilities);
-    py::list compiled;
-    for (std::string one; capabilities >> one;) compiled.append(one);
-    d["compute_capabilities"] = compiled;
+    d["compute_capabilities"] = split(info.capabilities, ' ');
     d["runtime"] = cuda_version(info.runtime);
     d["driver"] = cuda_version(info.driver);
     d["devices"] = devices;

@@ -1,12 +1,13 @@
 // How many threads may be used: what the user said, within what the process is allowed.
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -50,19 +51,33 @@ long asked_by_environment() noexcept {
     return *rest == '\0' || *rest == ',' ? first : 0;
 }
 
+// What the file holds, or nothing. Not by iostreams: those of two C++ libraries in one process do not go together.
+std::string text_of(const std::string& path) {
+    std::string text;
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), std::fclose);
+    char part[1024];
+    for (size_t n; file && (n = std::fread(part, 1, sizeof part, file.get())) > 0;) text.append(part, n);
+    return text;
+}
+
+// f(part) for what is between the separators.
+template <class F>
+void for_parts(const std::string& text, char separator, F f) {
+    for (size_t begin = 0, end; begin < text.size(); begin = end + 1) {
+        end = std::min(text.find(separator, begin), text.size());
+        f(text.substr(begin, end - begin));
+    }
+}
+
 // Within folder and the folders above it up to root: the least quota over its period, as the two files' texts say it.
 double least_quota(const std::string& root, std::string folder, const char* quota_file, const char* period_file) {
     double least = max_threads;
     for (;;) {
-        std::ifstream quota(root + folder + quota_file);
-        double time = 0, period = 0;
-        if (quota >> time) {
-            if (period_file)
-                std::ifstream(root + folder + period_file) >> period;
-            else
-                quota >> period;
-            if (time > 0 && period > 0 && time / period < least) least = time / period;
-        }
+        const std::string quota = text_of(root + folder + quota_file);
+        char* rest = nullptr;
+        const double time = std::strtod(quota.c_str(), &rest);
+        const double period = std::strtod(period_file ? text_of(root + folder + period_file).c_str() : rest, nullptr);
+        if (time > 0 && period > 0 && time / period < least) least = time / period;
         const size_t slash = folder.rfind('/');
         if (slash == std::string::npos) return least;
         folder.resize(slash);
@@ -89,18 +104,17 @@ int cgroup_cpus(const std::string& groups, const std::string& root) {
         const double found = least_quota(mount, folder == "/" ? "" : folder, quota, period);
         if (found < least) least = found;
     };
-    std::ifstream file(groups);
-    for (std::string line; std::getline(file, line);) {  // number:controllers:/folder
+    for_parts(text_of(groups), '\n', [&](const std::string& line) {  // number:controllers:/folder
         const size_t first = line.find(':'), second = line.find(':', first + 1);
-        if (first == std::string::npos || second == std::string::npos) continue;
+        if (first == std::string::npos || second == std::string::npos) return;
         const std::string controllers = line.substr(first + 1, second - first - 1), folder = line.substr(second + 1);
         if (controllers.empty()) look(root, folder, "/cpu.max", nullptr);
-        std::istringstream names(controllers);
-        for (std::string name; std::getline(names, name, ',');)
-            if (name == "cpu")
-                for (const std::string& mount : {root + "/" + controllers, root + "/cpu"})
-                    look(mount, folder, "/cpu.cfs_quota_us", "/cpu.cfs_period_us");
-    }
+        for_parts(controllers, ',', [&](const std::string& name) {
+            if (name != "cpu") return;
+            for (const std::string& mount : {root + "/" + controllers, root + "/cpu"})
+                look(mount, folder, "/cpu.cfs_quota_us", "/cpu.cfs_period_us");
+        });
+    });
     return least > 1.5 ? int(least + 0.5) : 1;
 }
 
