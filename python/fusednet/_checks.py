@@ -96,15 +96,23 @@ def labels(owner: str, argument: str, array: Array, classes: int) -> NDArray[np.
     flat = array.reshape(-1)
     if flat.dtype.kind not in "iubf":
         raise TypeError(f"[{owner}] {argument} expects integer labels, got dtype {flat.dtype}")
-    with np.errstate(invalid="ignore"):
-        bad = ~((flat >= 0) & (flat < classes))  # so written, NaN is bad as well
-        if flat.dtype.kind == "f":
-            bad |= flat != np.floor(flat)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise ValueError(f"[{owner}] {argument} expects labels in 0..{classes - 1}, got {flat[row]} in row {row}")
+    if not _are_below(flat, classes):
+        with np.errstate(invalid="ignore"):
+            bad = ~((flat >= 0) & (flat < classes))  # so written, NaN is bad as well
+            if flat.dtype.kind == "f":
+                bad |= flat != np.floor(flat)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"[{owner}] {argument} expects labels in 0..{classes - 1}, got {flat[row]} in row {row}")
     # a copy always: the compiled code reads it later, as an index, while other threads may write to the original
     return np.array(flat, dtype=np.int32, order="C")
+
+
+def _are_below(flat: Array, classes: int) -> bool:
+    """Whether these are integers of this machine in 0 .. classes - 1: one look at each, since -1 is large unsigned."""
+    if flat.dtype.kind not in "iu" or not flat.dtype.isnative:
+        return False
+    return int(np.maximum.reduce(flat.view(f"u{flat.dtype.itemsize}"))) < classes
 
 
 def weight(owner: str, name: str, value: object, shape: tuple[int, ...], dtype: str) -> Array:
@@ -112,6 +120,8 @@ def weight(owner: str, name: str, value: object, shape: tuple[int, ...], dtype: 
     array = as_array(owner, name, value)
     if array.shape != shape:
         raise ValueError(f"[{owner}] {name} expects shape {shown(shape)}, got {shown(array.shape)}")
+    if array.dtype == dtype:
+        return np.array(array, order="C")
     with np.errstate(over="ignore"):
         values = np.array(numbers(owner, name, array, dtype), dtype=dtype, order="C")
     if (np.isinf(values) & np.isfinite(array)).any():

@@ -226,6 +226,8 @@ class Engine:
 
     def use_averages(self) -> None:
         """Make the moving averages of the weights the weights, where the optimizer keeps them."""
+        if self.optimizer is None or not self.optimizer.use_ema:
+            return
         plan = self.plan()
         for info in plan.tensors() if plan.step else ():
             average = f"{info['name']}/average"
