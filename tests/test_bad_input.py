@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fusednet
-from fusednet import recipes
+from fusednet import _checks, recipes
 from fusednet.layers import Activation, BatchNormalization, Dense, Flatten, Input
 
 X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
@@ -268,3 +268,20 @@ def test_flatten_and_input_shapes():
     model = fusednet.Sequential([Flatten(input_shape=[2, 3]), Dense(1)])
     with pytest.raises(ValueError, match=r"\(n, 2, 3\), got \(4, 6\)"):
         model.predict(np.zeros((4, 6), np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", ">i2", "uint8", "uint16", "float32", "bool"])
+@pytest.mark.parametrize("classes", [2, 100, 200, 300, 40_000])
+def test_labels_of_every_type(dtype, classes):
+    """A negative label is none, however large it is as an unsigned number of that size."""
+    kind = np.dtype(dtype)
+    most = 1 if kind.kind in "bf" else min(np.iinfo(kind).max, classes - 1)
+    good = np.array([0, most, 1], kind)
+    found = _checks.labels("m", "y", good[::-1], classes)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, [1, most, 0])
+    bad = {"b": [], "u": [classes], "i": [classes, -1, -128], "f": [classes, -1, 0.5, np.nan, np.inf]}[kind.kind]
+    for value in bad:
+        if kind.kind == "f" or np.iinfo(kind).min <= value <= np.iinfo(kind).max:
+            with pytest.raises(ValueError, match=rf"y expects labels in 0..{classes - 1}, got .* in row 1"):
+                _checks.labels("m", "y", np.array([0, value, 1], kind), classes)

@@ -109,10 +109,11 @@ def labels(owner: str, argument: str, array: Array, classes: int) -> NDArray[np.
 
 
 def _are_below(flat: Array, classes: int) -> bool:
-    """Whether these are integers of this machine in 0 .. classes - 1: one look at each, since -1 is large unsigned."""
+    """Whether these are integers in 0 .. classes - 1, by one look at each: -1 is large unsigned. False: look again."""
     if flat.dtype.kind not in "iu" or not flat.dtype.isnative:
         return False
-    return int(np.maximum.reduce(flat.view(f"u{flat.dtype.itemsize}"))) < classes
+    positive = 1 << (8 * flat.dtype.itemsize - (flat.dtype.kind == "i"))
+    return int(np.maximum.reduce(flat.view(f"u{flat.dtype.itemsize}"))) < min(classes, positive)
 
 
 def weight(owner: str, name: str, value: object, shape: tuple[int, ...], dtype: str) -> Array:
