@@ -1,6 +1,7 @@
 """The learning curve as a picture; needs matplotlib, which the extra `plot` brings."""
 
 import importlib.util
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,17 @@ from pathlib import Path
 def available() -> bool:
     """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
+
+
+def prepare() -> None:
+    """Begin to import matplotlib, which takes half a second, beside what the caller does next."""
+
+    def load() -> None:
+        importlib.import_module("matplotlib.figure")
+        importlib.import_module("matplotlib.backends.backend_agg")
+
+    if available():
+        threading.Thread(target=load, name="fusednet-plot").start()
 
 
 def learning_curve(history: Mapping[str, Sequence[float]], path: Path, title: str) -> None:

@@ -137,6 +137,7 @@ def _train(options: argparse.Namespace) -> int:
         print(f"{recipe.name}: {recipe.summary}")
         print(f"{source}: {len(x)} images to train on, {len(held[0])} to validate, {len(test[0])} to test")
         model.summary()
+    _plot.prepare()
     start = time.perf_counter()
     verbose: str | int = 0 if options.quiet else "auto"
     history = model.fit(x, y, batch_size=batch, epochs=epochs, validation_data=held, verbose=verbose)
