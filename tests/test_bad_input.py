@@ -280,8 +280,11 @@ def test_labels_of_every_type(dtype, classes):
     found = _checks.labels("m", "y", good[::-1], classes)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, [1, most, 0])
-    bad = {"b": [], "u": [classes], "i": [classes, -1, -128], "f": [classes, -1, 0.5, np.nan, np.inf]}[kind.kind]
+    assert _checks.labels("m", "y", good[:0], classes).size == 0
+    signed = [classes, -1, -128, 256] if classes < 256 else [classes, -1, -128]
+    bad = {"b": [], "u": [classes], "i": signed, "f": [classes, -1, 0.5, np.nan, np.inf]}[kind.kind]
     for value in bad:
         if kind.kind == "f" or np.iinfo(kind).min <= value <= np.iinfo(kind).max:
-            with pytest.raises(ValueError, match=rf"y expects labels in 0..{classes - 1}, got .* in row 1"):
-                _checks.labels("m", "y", np.array([0, value, 1], kind), classes)
+            for after in (0, 1):
+                with pytest.raises(ValueError, match=rf"y expects labels in 0..{classes - 1}, got .* in row 1"):
+                    _checks.labels("m", "y", np.array([0, value, after], kind), classes)

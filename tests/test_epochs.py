@@ -131,6 +131,25 @@ def test_stop_training_set_from_outside_ends_it(monkeypatch):
     assert model.epochs_trained == len(model.history.epoch) == 4
 
 
+def test_interrupted_while_results_are_counted(monkeypatch):
+    """What was trained counts, and its history is there."""
+    x, y = data()
+    model = network()
+    epochs, calls = _training.Meter.epochs, []
+
+    def interrupted(meter, results):
+        calls.append(results)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return epochs(meter, results)
+
+    monkeypatch.setattr(_training, "steps_a_slice", lambda *_: 10)
+    monkeypatch.setattr(_training.Meter, "epochs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=16, epochs=50, verbose=0)
+    assert model.step == 5 * model.epochs_trained == 5 * len(model.history.history["loss"]) == 20
+
+
 def test_the_native_call_checks_what_it_is_given():
     x, y = data()
     model = network()

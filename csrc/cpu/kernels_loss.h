@@ -33,7 +33,7 @@ class Logarithms {
 public:
     FUSEDNET_MEMBER void add(double x) {
         product_ *= x;
-        if (product_ < 0x1p900) return;  // NaN goes on
+        if (product_ < 0x1p900) return;  // not NaN, which sum_ takes
         sum_ += __builtin_log(product_);
         product_ = 1;
     }

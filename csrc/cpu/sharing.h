@@ -24,32 +24,33 @@ public:
 
     // Whether a step of so many rows is to be shared.
     bool begin(Index rows) noexcept;
-    // That step took so long. Not helped: a worker was away or late. What the step took then says nothing of sharing,
-    // and the pool sees to it that it costs little.
+    // That step took so long. Not helped: no worker was counted on for some of it, or one was late. What it took says
+    // nothing of sharing then, and the pool sees to it that it costs little.
     void end(int64_t ns, bool helped) noexcept;
 
 private:
-    // Steps of like sizes: what is found for one of them holds for all.
+    // Steps of like sizes: what is found for one of them holds for all. Times are those of a row.
     class Kind {
     public:
-        bool begin(Index rows) noexcept;
-        void end(int64_t ns, bool helped) noexcept;
+        bool begin() const noexcept { return pays_ != trying_; }
+        void end(Index rows, int64_t ns, bool helped) noexcept;
 
     private:
         void restart() noexcept;
-        void decide() noexcept;
+        void decide(Index rows) noexcept;
 
-        Index rows_ = -1;      // of the steps that are tried
-        int strangers_ = 0;    // steps of another size since
-        bool pays_ = true;     // what was found
-        bool trying_ = false;  // the other way, now
-        int left_ = 0;         // steps until that changes
-        int interval_ = 0;     // between two trials
-        int64_t least_ = 0, usual_ = 0;
+        static constexpr int first_interval = 32;
+
+        bool pays_ = true;               // what was found
+        bool trying_ = false;            // the other way, now
+        int left_ = first_interval;      // steps until that changes
+        int interval_ = first_interval;  // between two trials
+        double least_ = 0, usual_ = 0;   // ns
     };
 
     Kind kinds_[24];  // 1 row, 2 or 3, 4 to 7, ...
     Kind* current_ = kinds_;
+    Index rows_ = 1;
 };
 
 }  // namespace fusednet

@@ -113,7 +113,7 @@ def _are_below(flat: Array, classes: int) -> bool:
     if flat.dtype.kind not in "iu" or not flat.dtype.isnative:
         return False
     positive = 1 << (8 * flat.dtype.itemsize - (flat.dtype.kind == "i"))
-    return int(np.maximum.reduce(flat.view(f"u{flat.dtype.itemsize}"))) < min(classes, positive)
+    return int(np.maximum.reduce(flat.view(f"u{flat.dtype.itemsize}"), initial=0)) < min(classes, positive)
 
 
 def weight(owner: str, name: str, value: object, shape: tuple[int, ...], dtype: str) -> Array:

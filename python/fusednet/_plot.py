@@ -1,5 +1,6 @@
 """The learning curve as a picture; needs matplotlib, which the extra `plot` brings."""
 
+import contextlib
 import importlib.util
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,16 @@ def available() -> bool:
 
 
 def prepare() -> None:
-    """Begin to import matplotlib, which takes half a second, beside what the caller does next."""
+    """Begin to import matplotlib, which takes half a second, beside what the caller does next. It may fail unheard."""
 
     def load() -> None:
-        importlib.import_module("matplotlib.figure")
-        importlib.import_module("matplotlib.backends.backend_agg")
+        with contextlib.suppress(Exception):  # learning_curve will say it
+            importlib.import_module("matplotlib.figure")
+            importlib.import_module("matplotlib.backends.backend_agg")
 
     if available():
-        threading.Thread(target=load, name="fusednet-plot").start()
+        with contextlib.suppress(RuntimeError):  # no more threads
+            threading.Thread(target=load, name="fusednet-plot").start()
 
 
 def learning_curve(history: Mapping[str, Sequence[float]], path: Path, title: str) -> None:

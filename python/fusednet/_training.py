@@ -140,9 +140,13 @@ def run_quiet_epochs(
             engine.plan(batch).train_epochs(x, y, seed, stream, wanted, batch, weights, results)
         finally:  # those that ended before Ctrl-C count
             if "epochs" in results:
-                logs = meter.epochs(results["epochs"])
                 ended = len(results["epochs"]["samples"])
                 engine.epochs += ended
+                try:
+                    logs = meter.epochs(results["epochs"])
+                except KeyboardInterrupt:
+                    history.extend(range(first, first + ended), meter.epochs(results["epochs"]))
+                    raise
                 history.extend(range(first, first + ended), logs)
         if "failed" in results:
             raise non_finite(model, results["failed"], first + ended + 1)
