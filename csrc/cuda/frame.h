@@ -1,29 +1,4 @@
-// What frames a step: the cursor moves on (see Advance), and at its end it is judged.
-
-struct AdvanceKernel {
-    static constexpr int threads = 256;
-    using Shared = Nothing;
-    using Local = Nothing;
-    Advance a;
-
-    FUSEDNET_DEVICE constexpr int steps() const { return 2; }
-    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared&, Local&) const {
-        if (step == 0) {
-            const Cursor cursor = *a.cursor;
-            for (Index i = t.index; i < a.size; i += threads)
-                a.order[i] = a.source ? a.source[cursor.row + i] : cursor.row + i;
-            for (Index i = t.index; i < a.multipliers; i += threads)
-                a.now[i] = a.ahead[cursor.step * a.multipliers + i];
-            if (t.index == 0) *a.pass = cursor.pass;
-        } else if (t.index == 0) {
-            *a.cursor = {a.cursor->row + a.size, a.cursor->step + 1, a.cursor->pass + 1};
-        }
-    }
-};
-
-inline void advance_cursor(const Advance& a) noexcept {
-    launch("advance", 1, AdvanceKernel{a});
-}
+// The end of a step: its scalars, how it is judged, and the cursor's way to the next one.
 
 // A gradient's roots and divisions take longer than all else, so each thread has its own; a thread alone decides.
 struct JudgeKernel {
@@ -37,13 +12,15 @@ struct JudgeKernel {
     using Local = Nothing;
     Judgement j;
 
-    FUSEDNET_DEVICE int steps() const { return j.tensors <= threads ? 4 : 1; }
+    FUSEDNET_DEVICE int steps() const { return j.tensors <= threads ? 4 : 2; }
     FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local&) const {
         const int i = t.index;
-        if (j.tensors > threads) {
-            if (i == 0) judge(j, [&] { return judged_gradients(j); });
-        } else if (step == 0) {
-            if (i < j.tensors) shared.norm[i] = __builtin_sqrt(j.squares[i]);
+        if (step == 0) {
+            if (j.cursor)
+                for (int k = i; k < j.multipliers; k += threads) j.now[k] = j.ahead[j.cursor->step * j.multipliers + k];
+            if (j.tensors <= threads && i < j.tensors) shared.norm[i] = __builtin_sqrt(j.squares[i]);
+        } else if (j.tensors > threads) {
+            if (i == 0) end([&] { return judged_gradients(j); });
         } else if (step == 1 && i == 0) {
             double total = 0;
             shared.unfit = j.tensors;
@@ -55,7 +32,7 @@ struct JudgeKernel {
             j.scales[i] = scale_of(j, shared.norm[i], shared.global);
             shared.fit[i] = is_fit(j, i, shared.norm[i], j.scales[i]);
         } else if (step == 3 && i == 0) {
-            judge(j, [&]() -> Verdict {
+            end([&]() -> Verdict {
                 int32_t bad = shared.unfit;
                 for (int k = 0; bad == j.tensors && k < j.tensors; ++k)
                     if (!shared.fit[k]) bad = k;
@@ -63,6 +40,13 @@ struct JudgeKernel {
                 return judged_statistics(j, shared.global);
             });
         }
+    }
+
+private:
+    template <class Gradients>
+    FUSEDNET_DEVICE void end(const Gradients& gradients) const {
+        judge(j, gradients);
+        if (j.cursor) *j.cursor = {j.cursor->row + j.rows, j.cursor->step + 1, j.cursor->pass + 1};
     }
 };
 

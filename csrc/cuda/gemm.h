@@ -142,12 +142,19 @@ private:
 // So few of the larger tiles that they would leave most of a device idle.
 constexpr Index few_tiles = 64;
 
+inline bool goes_by_slices(const Gemm<T>& g) {
+    return divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile) <= few_tiles;
+}
+
+inline Index blocks_of_slices(const Gemm<T>& g) {
+    return divide_up(g.m, SlicedGemm::tile) * divide_up(g.n, SlicedGemm::tile);
+}
+
 inline void gemm(const Gemm<T>& g) noexcept {
-    const Index tiles = divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile);
-    if (tiles <= few_tiles)
-        launch("gemm", divide_up(g.m, SlicedGemm::tile) * divide_up(g.n, SlicedGemm::tile), SlicedGemm{g});
+    if (goes_by_slices(g))
+        launch("gemm", blocks_of_slices(g), SlicedGemm{g});
     else
-        launch("gemm", tiles, GemmKernel{g});
+        launch("gemm", divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile), GemmKernel{g});
     if (g.epilogue && g.m > 0 && g.n > 0)
         g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
 }

@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "../base/at_once.h"
 #include "../base/nadam.h"
 #include "../base/table.h"
 

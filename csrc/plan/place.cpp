@@ -154,6 +154,10 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
     if (pieces > 1)
         backward.push_back(std::make_unique<MaxoutBackwardStep<T>>(table_, "maxout_backward " + label, cols, pieces,
                                                                    y.gradient, z, y.data, dz));
+    if (table_.device && dense->w->trainable) {
+        backward.push_back(std::make_unique<DenseBackward<T>>(table_, label, x, dz, through, dense));
+        return y;
+    }
     if (dense->w->trainable) {
         if (dense->bias || dense->w->stored)
             backward.push_back(std::make_unique<DenseBackwardWeights<T>>(

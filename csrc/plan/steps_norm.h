@@ -41,21 +41,23 @@ struct NormForward final : Step<T> {
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Index c = this->first_column(task), cols = this->columns(task);
         const bool by_batch = norm->by_batch(b);
-        if (by_batch)
-            this->k.batchnorm_statistics({b.rows, cols, readonly(at_column(x, c)), norm->mean + c, norm->variance + c});
         const SlopeSource<T>* slope = norm->f.slope;
-        this->k.batchnorm_forward[int(norm->f.kind)](
-            {.rows = b.rows,
-             .cols = cols,
-             .x = readonly(at_column(x, c)),
-             .y = at_column(y, c),
-             .mean = by_batch ? norm->mean + c : values(norm->moving_mean, c),
-             .variance = by_batch ? norm->variance + c : values(norm->moving_variance, c),
-             .gamma = values(norm->gamma, c),
-             .beta = values(norm->beta, c),
-             .epsilon = norm->epsilon,
-             .params = norm->f.params,
-             .slope = slope ? slope->forward(this->k, b, this->cols, c, cols) : View<const T>{}});
+        const BatchNormForward<T> args{
+            .rows = b.rows,
+            .cols = cols,
+            .x = readonly(at_column(x, c)),
+            .y = at_column(y, c),
+            .mean = by_batch ? norm->mean + c : values(norm->moving_mean, c),
+            .variance = by_batch ? norm->variance + c : values(norm->moving_variance, c),
+            .gamma = values(norm->gamma, c),
+            .beta = values(norm->beta, c),
+            .epsilon = norm->epsilon,
+            .params = norm->f.params,
+            .slope = slope ? slope->forward(this->k, b, this->cols, c, cols) : View<const T>{}};
+        if (by_batch && this->k.at_once)
+            return this->k.at_once->batchnorm_by_batch[int(norm->f.kind)](args, norm->mean + c, norm->variance + c);
+        if (by_batch) this->k.batchnorm_statistics({b.rows, cols, args.x, norm->mean + c, norm->variance + c});
+        this->k.batchnorm_forward[int(norm->f.kind)](args);
     }
 };
 
