@@ -121,13 +121,16 @@ constexpr void judge(const Judgement& j, const Gradients& gradients) noexcept {
     const double loss = sum_of(j.loss, j.losses);
     const double penalty = sum_of(j.penalty, j.penalties) + sum_of(j.activity, j.activities);
     const double reduced = loss * j.loss_scale + penalty;
-    *j.verdict = finite(reduced) || !j.checks ? gradients() : Verdict{Status::loss, 0, reduced, 0.0};
-    if (!j.totals || j.verdict->status != Status::ok) return;
-    j.totals->loss += loss;
-    j.totals->weighted_loss += loss * double(j.rows);
-    j.totals->penalty += penalty * double(j.rows);
-    j.totals->samples += j.rows;
-    ++j.totals->steps;
+    const Verdict verdict = finite(reduced) || !j.checks ? gradients() : Verdict{Status::loss, 0, reduced, 0.0};
+    *j.verdict = verdict;
+    if (!j.totals || verdict.status != Status::ok) return;
+    Totals totals = *j.totals;
+    totals.loss += loss;
+    totals.weighted_loss += loss * double(j.rows);
+    totals.penalty += penalty * double(j.rows);
+    totals.samples += j.rows;
+    ++totals.steps;
+    *j.totals = totals;
 }
 
 }  // namespace fusednet

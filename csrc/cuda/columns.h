@@ -28,11 +28,15 @@ struct Columns {
     Index rows, cols, splits;
 
     FUSEDNET_MEMBER static Index across(Index cols) { return divide_up(cols, wide * n); }
-    FUSEDNET_DEVICE Index column(Index block, int x) const { return (block % across(cols) * wide + x) * n; }
-    FUSEDNET_DEVICE Index split(Index block) const { return block / across(cols); }
+    // Divisions take as long as short columns do: one split goes without.
+    FUSEDNET_DEVICE Index column(Index block, int x) const {
+        return ((splits == 1 ? block : block % across(cols)) * wide + x) * n;
+    }
+    FUSEDNET_DEVICE Index split(Index block) const { return splits == 1 ? 0 : block / across(cols); }
     // Of a thread that has columns.
     FUSEDNET_DEVICE Descent<n> descent(Index block, int x, int y) const {
-        const Index share = divide_up(rows, splits), first = split(block) * share, end = lesser(rows, first + share);
+        const Index share = splits == 1 ? rows : divide_up(rows, splits);
+        const Index first = split(block) * share, end = lesser(rows, first + share);
         return {{first + y, column(block, x)}, end > first + y ? divide_up(end - first - y, deep) : 0, deep};
     }
 };

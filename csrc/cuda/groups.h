@@ -9,18 +9,34 @@ struct Group {
     static constexpr int threads = K::threads, size = most;
     static_assert(most > 1 && most <= most_together<K> && std::is_trivially_copyable_v<K> && alignof(K) <= 8);
     using Shared = typename K::Shared;
-    using Local = typename K::Local;
+    struct Local {
+        int kernel;
+        Index first, end;  // its blocks
+        typename K::Local local;
+    };
     alignas(8) unsigned char kernels[most][sizeof(K)];
     int32_t ends[most];  // the blocks of kernel i come before ends[i]
     int count = 0;
 
     FUSEDNET_DEVICE const K& kernel(int i) const { return *reinterpret_cast<const K*>(kernels[i]); }
     FUSEDNET_DEVICE int steps() const { return kernel(0).steps(); }  // which all of them have
-    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
-        int i = 0;
-        while (t.block >= ends[i]) ++i;
-        const Index first = i > 0 ? ends[i - 1] : 0;
-        kernel(i).run(step, {t.block - first, ends[i] - first, t.index}, shared, local);
+    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& own) const {
+        if (step == 0) find(t.block, own);
+        kernel(own.kernel).run(step, {t.block - own.first, own.end - own.first, t.index}, shared, own.local);
+    }
+
+private:
+    // All ends are looked at, without a wait from one to the next.
+    FUSEDNET_DEVICE void find(Index block, Local& own) const {
+        own.kernel = 0;
+        own.first = 0;
+        FUSEDNET_UNROLL_8
+        for (int k = 0; k + 1 < count; ++k)
+            if (block >= ends[k]) {
+                own.kernel = k + 1;
+                own.first = ends[k];
+            }
+        own.end = ends[own.kernel];
     }
 };
 

@@ -139,6 +139,10 @@ FUSEDNET_DEVICE BatchNormInput<n> load_gradient(const BatchNormBackward<T>& a, c
     return in;
 }
 
+// That a backward pass has under way: single columns leave room for more.
+template <int n>
+constexpr int rows_at_once = n == 1 ? 4 : 2;
+
 // du = dy f' of one element.
 template <class F, int n>
 FUSEDNET_DEVICE V batchnorm_gradient(const F& f, const Normalized& c, const BatchNormInput<n>& in, int k) {
@@ -182,20 +186,20 @@ struct BatchNormSums {
     template <int n>
     FUSEDNET_DEVICE void operator()(Totals* sums, const Descent<n>& down) const {
         const auto columns = normalized(a, down.at);
-        down.template visit<2>([&](const Piece<n>& at) { return load_gradient<F>(a, at); },
-                               [&](const Piece<n>&, const BatchNormInput<n>& in) {
-                                   FUSEDNET_UNROLL
-                                   for (int k = 0; k < n; ++k) {
-                                       const Normalized& c = columns[k];
-                                       const V centered = in.x[k] - c.mean;
-                                       const double du = double(batchnorm_gradient(f, c, in, k));
-                                       sums[k].v[0] += du;
-                                       sums[k].v[1] += du * double(centered);
-                                       if constexpr (learned)
-                                           sums[k].v[2] += double(in.dy[k]) *
-                                                           double(f.slope_gradient(fma(centered, c.scale, c.beta)));
-                                   }
-                               });
+        down.template visit<rows_at_once<n>>(
+            [&](const Piece<n>& at) { return load_gradient<F>(a, at); },
+            [&](const Piece<n>&, const BatchNormInput<n>& in) {
+                FUSEDNET_UNROLL
+                for (int k = 0; k < n; ++k) {
+                    const Normalized& c = columns[k];
+                    const V centered = in.x[k] - c.mean;
+                    const double du = double(batchnorm_gradient(f, c, in, k));
+                    sums[k].v[0] += du;
+                    sums[k].v[1] += du * double(centered);
+                    if constexpr (learned)
+                        sums[k].v[2] += double(in.dy[k]) * double(f.slope_gradient(fma(centered, c.scale, c.beta)));
+                }
+            });
     }
     FUSEDNET_DEVICE void operator()(Index j, const Totals& sums) const {
         const double product = sums.v[1] * double(normalized(a, j).inverse);
@@ -221,18 +225,20 @@ struct BatchNormGradient {
     FUSEDNET_DEVICE void operator()(const Descent<n>& down) const {
         const auto columns = normalized(a, down.at);
         const auto of_batch = through_statistics(a, columns, means, down.at);
-        down.template visit<2>([&](const Piece<n>& at) { return load_gradient<F>(a, at); },
-                               [&](const Piece<n>& at, const BatchNormInput<n>& in) {
-                                   Pack<T, n> dx;
-                                   FUSEDNET_UNROLL
-                                   for (int k = 0; k < n; ++k) {
-                                       const Normalized& c = columns[k];
-                                       V du = batchnorm_gradient(f, c, in, k);
-                                       if (means) du = fma(in.x[k] - c.mean, of_batch[k].factor, du - of_batch[k].mean);
-                                       dx[k] = c.scale * du;
-                                   }
-                                   at.store(a.dx, dx);
-                               });
+        down.template visit<rows_at_once<n>>([&](const Piece<n>& at) { return load_gradient<F>(a, at); },
+                                             [&](const Piece<n>& at, const BatchNormInput<n>& in) {
+                                                 Pack<T, n> dx;
+                                                 FUSEDNET_UNROLL
+                                                 for (int k = 0; k < n; ++k) {
+                                                     const Normalized& c = columns[k];
+                                                     V du = batchnorm_gradient(f, c, in, k);
+                                                     if (means)
+                                                         du = fma(in.x[k] - c.mean, of_batch[k].factor,
+                                                                  du - of_batch[k].mean);
+                                                     dx[k] = c.scale * du;
+                                                 }
+                                                 at.store(a.dx, dx);
+                                             });
     }
 };
 

@@ -163,9 +163,15 @@ inline void gathers(const Gathering<T>* all, Index count) noexcept {
 }
 
 template <class S>
+constexpr Source source_of = Source::float64;
+template <>
+inline constexpr Source source_of<uint8_t> = Source::uint8;
+template <>
+inline constexpr Source source_of<float> = Source::float32;
+
+template <class S>
 void gather(const GatherArgs<T>& a) noexcept {
-    constexpr bool byte = std::is_same_v<S, uint8_t>, single = std::is_same_v<S, float>;
-    const Gathering<T> one{a, byte ? Source::uint8 : single ? Source::float32 : Source::float64};
+    const Gathering<T> one{a, source_of<S>};
     gathers(&one, 1);
 }
 

@@ -73,10 +73,11 @@ void Plan<T>::measure_gradients(double accumulated_scale) noexcept {
 template <class T>
 Judgement Plan<T>::judgement(const Batch& batch) const noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
+    const bool penalises = std::any_of(trained_.begin(), trained_.end(), [](const auto* t) { return t->penalties; });
     return {.rows = batch.rows,
             .loss_scale = batch.loss_scale,
             .losses = int32_t(row_tasks(table_, batch.rows)),
-            .penalties = int32_t(trained_.size()),
+            .penalties = penalises ? int32_t(trained_.size()) : 0,
             .activities = int32_t(activity_.size()),
             .tensors = int32_t(trained_.size()),
             .statistics = 0,
