@@ -46,7 +46,11 @@ struct AtOnce {
     void (*gathers)(const Gathering<T>*, Index count) noexcept;
     // By the statistics of its own x, which are found first: `mean` and `variance` are its own as well.
     void (*batchnorm_by_batch[int(Activation::count)])(const BatchNormForward<T>&, T* mean, T* variance) noexcept;
-    // Products of two arrays that no other one writes, and sums beside them, or null. `gemm`: of the plan's precision.
+    // A product with its epilogue, and one without whose result is normalized so. `gemm`: of the plan's precision.
+    void (*dense_forward[int(Activation::count)])(const Gemm<T>&, Product<T> gemm) noexcept;
+    void (*dense_by_batch[int(Activation::count)])(const Gemm<T>&, const BatchNormForward<T>&, T* mean, T* variance,
+                                                   Product<T> gemm) noexcept;
+    // Products of two arrays that no other one writes, and sums beside them, or null.
     void (*products)(const Gemm<T>*, Index count, const ColumnSums<T>* sums, Product<T> gemm) noexcept;
     void (*measure)(const Measure<T>*, Index count) noexcept;
     // Either may be none.

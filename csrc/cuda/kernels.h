@@ -32,10 +32,14 @@
 
 // With what a device has beside. `sliced`: see products_at_once.
 #define FUSEDNET_BY_BATCH(name, Struct, ...) batchnorm_by_batch<Shortest<Struct<V>>::Functor>,
+#define FUSEDNET_DENSE(name, Struct, ...) dense_forward<Shortest<Struct<V>>::Functor, sliced>,
+#define FUSEDNET_DENSE_BY_BATCH(name, Struct, ...) dense_by_batch<Shortest<Struct<V>>::Functor, sliced>,
 #define FUSEDNET_UPDATES(name, Struct, ...) optimizer_updates<Struct<V>>,
 template <bool (*sliced)(const Gemm<T>&)>
 constexpr AtOnce<T> at_once = {.gathers = gathers,
                                .batchnorm_by_batch = {FUSEDNET_ACTIVATIONS(FUSEDNET_BY_BATCH)},
+                               .dense_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_DENSE)},
+                               .dense_by_batch = {FUSEDNET_ACTIVATIONS(FUSEDNET_DENSE_BY_BATCH)},
                                .products = products_at_once<sliced>,
                                .measure = measure,
                                .optimizer_updates = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATES)}};

@@ -37,31 +37,36 @@ struct DenseForward final : Step<T> {
 
     double work(Index rows) const noexcept override { return 2.0 * double(rows) * double(x.cols) * double(this->cols); }
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const Gemm<T> g = product(b, task, scratch);
+        if (g.epilogue && this->k.at_once) return this->k.at_once->dense_forward[int(f.kind)](g, this->k.gemm);
+        this->k.gemm(g);
+    }
+    // The weights are masked already.
+    Gemm<T> product(const Batch& b, Index task, T* scratch) const noexcept {
         const Index c = this->first_column(task), cols = this->columns(task);
         if (dense->drops(b))
             this->k.noise_forward[int(Noise::dropout)]({x.cols, cols, readonly(at_column(dense->w->value, c)),
                                                         at_column(dense->masked, c), dense->drop,
                                                         draw_of(b, dense->layer, 0, c, this->cols)});
         const View<T> w = dense->used(b);
-        this->k.gemm({.m = b.rows,
-                      .n = cols,
-                      .k = x.cols,
-                      .a = x.data.data,
-                      .a_row = x.data.ld,
-                      .a_col = 1,
-                      .b = w.data + c,
-                      .b_row = w.ld,
-                      .b_col = 1,
-                      .c = at_column(z, c),
-                      .bias = dense->bias ? dense->bias->value.data + c : nullptr,
-                      .accumulate = false,
-                      .epilogue = f.kind == Activation::linear && y.data == z.data
-                                      ? nullptr
-                                      : this->k.activation_forward[int(f.kind)],
-                      .y = at_column(y, c),
-                      .params = f.params,
-                      .slope = f.slope ? f.slope->forward(this->k, b, this->cols, c, cols) : View<const T>{},
-                      .scratch = scratch});
+        return {.m = b.rows,
+                .n = cols,
+                .k = x.cols,
+                .a = x.data.data,
+                .a_row = x.data.ld,
+                .a_col = 1,
+                .b = w.data + c,
+                .b_row = w.ld,
+                .b_col = 1,
+                .c = at_column(z, c),
+                .bias = dense->bias ? dense->bias->value.data + c : nullptr,
+                .accumulate = false,
+                .epilogue = f.kind == Activation::linear && y.data == z.data ? nullptr
+                                                                             : this->k.activation_forward[int(f.kind)],
+                .y = at_column(y, c),
+                .params = f.params,
+                .slope = f.slope ? f.slope->forward(this->k, b, this->cols, c, cols) : View<const T>{},
+                .scratch = scratch};
     }
 };
 
