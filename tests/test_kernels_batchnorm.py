@@ -42,6 +42,28 @@ def statistics(x, isa=None):
 # --- algebra: float64 against the oracle and against differences -----------------------------------------------------
 
 
+@pytest.mark.parametrize("rows", [1, 2, 33, 127, 128, 129, 257])
+@pytest.mark.parametrize("name", ["linear", "elu", "silu"])
+def test_own_statistics_leave_the_same_bits(backend, name, rows):
+    """Found in the kernel that needs them, where there is one, or by one before it."""
+    x, gamma, beta, _ = (a.astype(backend.dtype) for a in case(rows, 37))
+    x = Guarded(x.shape, backend.dtype, x, offset=1, pad=2)
+    y, own_y = (Guarded((rows, 37), backend.dtype, np.full((rows, 37), np.nan), pad=3) for _ in range(2))
+    mean, variance = (np.full(37, np.nan, backend.dtype) for _ in range(2))
+    _native.batchnorm_statistics(x.view, mean, variance, backend.isa)
+    _native.batchnorm_forward(
+        x.view, mean, variance, gamma, beta, y.view, 1e-3, name, PARAMS[name], backend.isa, None, False
+    )
+    own = [np.full(37, np.nan, backend.dtype) for _ in range(2)]
+    _native.batchnorm_forward(x.view, *own, gamma, beta, own_y.view, 1e-3, name, PARAMS[name], backend.isa, None, True)
+    for got, want in zip((*own, own_y.check()), (mean, variance, y.check()), strict=True):
+        np.testing.assert_array_equal(got, want)
+    _native.batchnorm_forward(  # in x's place
+        x.view, *own, gamma, beta, x.view, 1e-3, name, PARAMS[name], backend.isa, None, True
+    )
+    np.testing.assert_array_equal(x.check(), own_y.check())
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("training", [True, False])
 def test_float64_is_the_oracle(name, kind, training):

@@ -10,21 +10,6 @@
 
 namespace fusednet {
 
-struct StepScalars;
-
-// The next step's rows and scalars from what was sent for many: order[i] = source[row + i], or row + i where source is
-// null, for i < size; `now` from `ahead`; *pass; then the cursor moves on.
-struct Advance {
-    Cursor* cursor;
-    int64_t size;
-    const int64_t* source;
-    int64_t* order;
-    uint64_t* pass;
-    int32_t multipliers;  // scalars a step
-    const StepScalars* ahead;
-    StepScalars* now;
-};
-
 using Pack = void (*)(const void* context, char* to, size_t offset, size_t bytes) noexcept;
 
 struct Device {
@@ -50,15 +35,14 @@ struct Device {
     void (*download)(void* to, const void* from, size_t bytes) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
-    // All pointers in these are to the device's memory.
-    void (*judge)(const Judgement&) noexcept;
-    void (*advance)(const Advance&) noexcept;
+    void (*judge)(const Judgement&) noexcept;  // all pointers in it are to the device's memory
     // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it so
     // many times. `operations`, about, of a step so small that one launch had better run all its kernels and many steps
     // of it; 0: each kernel is launched.
     void (*begin_capture)(double operations) noexcept;
     void* (*end_capture)() noexcept;
-    int (*places)(const void* captured) noexcept;  // blocks of the one launch that runs it; 0: a launch a kernel
+    int (*places)(const void* captured) noexcept;   // blocks of the one launch that runs it; 0: a launch a kernel
+    int (*kernels)(const void* captured) noexcept;  // how many a step has
     void (*replay)(void* captured, int64_t times) noexcept;
     void (*forget)(void* captured) noexcept;
     // Null, or what failed first since the last call: "kernel 'gemm': out of resources". *no_room, if not null, is set

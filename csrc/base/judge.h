@@ -33,6 +33,14 @@ struct Clipping {
     double value, norm, global_norm;  // infinity: none
 };
 
+struct StepScalars;
+
+// Where a device stands in what the host has sent it for many steps.
+struct Cursor {
+    int64_t row, step;
+    uint64_t pass;
+};
+
 struct Judgement {
     int64_t rows;
     double loss_scale;
@@ -46,15 +54,14 @@ struct Judgement {
     bool updates;  // gradients have to be fit for an update
     const double* learning_rate;
     double weight_decay, largest;
-    const int64_t* sound;  // of each statistics: 1 where all are finite
+    const double* sound;  // of each statistics: 0 where all are finite
     Verdict* verdict;
     Totals* totals;  // null: not counted
-};
-
-// Where a device stands in what the host has sent it.
-struct Cursor {
-    int64_t row, step;
-    uint64_t pass;
+    // Where it stands, or null. `now` is taken from `ahead` before anything is judged by it; then the cursor moves on.
+    Cursor* cursor;
+    int32_t multipliers;  // scalars a step
+    const StepScalars* ahead;
+    StepScalars* now;
 };
 
 constexpr bool finite(double x) noexcept {
@@ -86,7 +93,7 @@ constexpr bool is_fit(const Judgement& j, int32_t i, double norm, double scale) 
 // Where all gradients are fit.
 constexpr Verdict judged_statistics(const Judgement& j, double global) noexcept {
     for (int32_t i = 0; i < j.statistics; ++i)
-        if (j.sound[i] != 1) return {Status::statistics, i, __builtin_inf(), global};
+        if (!(j.sound[i] == 0)) return {Status::statistics, i, __builtin_inf(), global};
     return {Status::ok, 0, 0.0, global};
 }
 
@@ -114,13 +121,16 @@ constexpr void judge(const Judgement& j, const Gradients& gradients) noexcept {
     const double loss = sum_of(j.loss, j.losses);
     const double penalty = sum_of(j.penalty, j.penalties) + sum_of(j.activity, j.activities);
     const double reduced = loss * j.loss_scale + penalty;
-    *j.verdict = finite(reduced) || !j.checks ? gradients() : Verdict{Status::loss, 0, reduced, 0.0};
-    if (!j.totals || j.verdict->status != Status::ok) return;
-    j.totals->loss += loss;
-    j.totals->weighted_loss += loss * double(j.rows);
-    j.totals->penalty += penalty * double(j.rows);
-    j.totals->samples += j.rows;
-    ++j.totals->steps;
+    const Verdict verdict = finite(reduced) || !j.checks ? gradients() : Verdict{Status::loss, 0, reduced, 0.0};
+    *j.verdict = verdict;
+    if (!j.totals || verdict.status != Status::ok) return;
+    Totals totals = *j.totals;
+    totals.loss += loss;
+    totals.weighted_loss += loss * double(j.rows);
+    totals.penalty += penalty * double(j.rows);
+    totals.samples += j.rows;
+    ++totals.steps;
+    *j.totals = totals;
 }
 
 }  // namespace fusednet

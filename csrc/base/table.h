@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "device.h"
+#include "judge.h"
 #include "rows.h"
 
 namespace fusednet {
@@ -291,30 +292,6 @@ struct UpdateArgs {
     T* average = nullptr;
 };
 
-// *sum = the sum of the squares of x, in float64.
-template <class T>
-struct SquaredNorm {
-    Index rows, cols;
-    View<const T> x;
-    double* sum;
-};
-
-// moving = momentum moving + (1 - momentum) value, of n numbers.
-template <class T>
-struct MovingAverage {
-    Index n;
-    T* moving;
-    const T* value;
-    double momentum;
-};
-
-template <class T>
-struct FirstNonfinite {
-    Index rows, cols;
-    View<const T> x;
-    Index* row;  // out: the first with NaN or infinity, or `rows`
-};
-
 // Columns of w projected on what the constraint allows, in place.
 template <class T>
 struct ConstrainArgs {
@@ -370,7 +347,11 @@ struct GatherArgs {
     Index src_row_bytes;
     const int64_t* order;
     View<T> dst;
+    const Cursor* cursor = nullptr;  // of a device alone: i begins at its row
 };
+
+template <class T>
+struct AtOnce;  // at_once.h
 
 template <class T>
 using Product = void (*)(const Gemm<T>&) noexcept;
@@ -422,11 +403,7 @@ struct Table {
     void (*is_below)(Index n, T* x, double limit) noexcept;                                     // x = x < limit ? 1 : 0
     void (*first_nonfinite_row)(Index rows, Index cols, View<const T> x, Index* row) noexcept;  // `rows`: there is none
     Product<T> reduced[int(Precision::count)] = {};                                             // see Products
-    // Many of one kind that know nothing of each other: a device is asked for all of them at once. Null on the CPU.
-    void (*optimizer_updates[int(Optimizer::count)])(const UpdateArgs<T>*, Index count) noexcept = {};
-    void (*squared_norms)(const SquaredNorm<T>*, Index count) noexcept = nullptr;
-    void (*moving_averages)(const MovingAverage<T>*, Index count) noexcept = nullptr;
-    void (*first_nonfinite_rows)(const FirstNonfinite<T>*, Index count) noexcept = nullptr;
+    const AtOnce<T>* at_once = nullptr;                                                         // of a device alone
     const char* base = nullptr;      // the table that all but the products are of, if not this one
     const Device* device = nullptr;  // where the arrays lie; null: in the host's memory
 

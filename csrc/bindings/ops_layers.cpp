@@ -159,9 +159,6 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
         const Table<T>& table = table_for<T>(op, isa);
         const py::gil_scoped_release release;
         share_columns(rows, cols, args.y, norm_flops, [&](Index first, Index count) {
-            if (own)
-                table.batchnorm_statistics(
-                    {rows, count, part_of(args.x, 0, first), own_mean + first, own_variance + first});
             BatchNormForward<T> part = args;
             part.cols = count;
             part.x = part_of(args.x, 0, first);
@@ -170,6 +167,9 @@ void batchnorm_forward(const py::array& x, const py::object& mean, const py::obj
             for (auto vector : {&BatchNormForward<T>::mean, &BatchNormForward<T>::variance, &BatchNormForward<T>::gamma,
                                 &BatchNormForward<T>::beta})
                 part.*vector = part_of(args.*vector, first);
+            if (own && table.at_once)
+                return table.at_once->batchnorm_by_batch[int(row)](part, own_mean + first, own_variance + first);
+            if (own) table.batchnorm_statistics({rows, count, part.x, own_mean + first, own_variance + first});
             table.batchnorm_forward[int(row)](part);
         });
     });

@@ -313,6 +313,7 @@ void register_plan(py::module_& m) {
             "pending", [](const PyPlan& p) { return p.plan().pending; },
             [](PyPlan& p, int64_t value) { p.plan().pending = counter("pending", value); })
         .def_property_readonly("programmed", [](const PyPlan& p) { return p.plan().programmed; })
+        .def_property_readonly("kernels", [](const PyPlan& p) { return p.plan().kernels; })
         .def_property_readonly("interrupted_update", [](const PyPlan& p) { return p.plan().interrupted_update(); })
         .def_property(
             "learning_rate", [](const PyPlan& p) { return p.plan().current_learning_rate(); },

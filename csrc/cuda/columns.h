@@ -28,11 +28,15 @@ struct Columns {
     Index rows, cols, splits;
 
     FUSEDNET_MEMBER static Index across(Index cols) { return divide_up(cols, wide * n); }
-    FUSEDNET_DEVICE Index column(Index block, int x) const { return (block % across(cols) * wide + x) * n; }
-    FUSEDNET_DEVICE Index split(Index block) const { return block / across(cols); }
+    // Divisions take as long as short columns do: one split goes without.
+    FUSEDNET_DEVICE Index column(Index block, int x) const {
+        return ((splits == 1 ? block : block % across(cols)) * wide + x) * n;
+    }
+    FUSEDNET_DEVICE Index split(Index block) const { return splits == 1 ? 0 : block / across(cols); }
     // Of a thread that has columns.
     FUSEDNET_DEVICE Descent<n> descent(Index block, int x, int y) const {
-        const Index share = divide_up(rows, splits), first = split(block) * share, end = lesser(rows, first + share);
+        const Index share = splits == 1 ? rows : divide_up(rows, splits);
+        const Index first = split(block) * share, end = lesser(rows, first + share);
         return {{first + y, column(block, x)}, end > first + y ? divide_up(end - first - y, deep) : 0, deep};
     }
 };
@@ -91,22 +95,30 @@ void join_parts(const char* name, Index splits, Index cols, const State* parts, 
            FoldColumns<State, 1, decltype(join), Finish>{{splits, cols, 1}, join, finish, nullptr});
 }
 
+FUSEDNET_INLINE Index splits_of_fold(Index rows, Index across) {
+    return rows < 512 ? 1 : greater(1, lesser(rows / 64, 2112 / across));
+}
+
 template <class State, int n, class Add, class Finish>
 void fold_columns_by(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
     const Index across = Columns<n>::across(cols);
     if (across == 0) return;
-    const Index splits = rows < 512 ? 1 : greater(1, lesser(rows / 64, 2112 / across));
+    const Index splits = splits_of_fold(rows, across);
     auto* parts = splits > 1 ? workspace<State>(Space::parts, splits * cols) : nullptr;
     launch(name, across * splits, FoldColumns<State, n, Add, Finish>{{rows, cols, splits}, add, finish, parts});
     if (parts) join_parts<State>(name, splits, cols, parts, finish);
 }
 
-// Columns in pieces where all of them can be, and there is enough to read that a quarter of the threads across are as
-// many as memory needs.
+// Is there enough to read that a quarter of the threads across are as many as memory needs?
+FUSEDNET_INLINE bool enough_for_pieces(Index rows, Index cols) {
+    return rows * cols >= Index(1) << 18;
+}
+
+// Columns in pieces where all of them can be.
 template <class State, class Add, class Finish>
 void fold_columns(const char* name, Index rows, Index cols, Index whole, const Add& add,
                   const Finish& finish) noexcept {
-    if (whole == cols && rows * cols >= Index(1) << 18)
+    if (whole == cols && enough_for_pieces(rows, cols))
         fold_columns_by<State, piece>(name, rows, cols, add, finish);
     else
         fold_columns_by<State, 1>(name, rows, cols, add, finish);
@@ -158,4 +170,36 @@ void each_column(const char* name, Index rows, Index cols, Index whole, const Bo
         by(Columns<piece>{});
     else
         by(Columns<1>{});
+}
+
+// Is a thread's part of a column, 16 rows at most, read again in less time than another launch takes? All rows of a
+// column are one block's then.
+FUSEDNET_INLINE bool is_short(Index rows, Index cols) {
+    return rows <= 16 * Columns<1>::deep && !enough_for_pieces(rows, cols);
+}
+
+// A fold of whole columns, then body(descent) down the same ones, which finds what finish has written.
+template <class Fold, class Body>
+struct FoldThenEach {
+    using Split = typename Fold::Split;
+    static constexpr int threads = Fold::threads;
+    using Shared = typename Fold::Shared;
+    using Local = typename Fold::Local;
+    Fold fold;
+    Body body;
+
+    FUSEDNET_DEVICE constexpr int steps() const { return fold.steps() + 1; }
+    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
+        if (step < fold.steps()) return fold.run(step, t, shared, local);
+        const int x = t.index % Split::wide, y = t.index / Split::wide;
+        if (fold.columns.column(t.block, x) < fold.columns.cols) body(fold.columns.descent(t.block, x, y));
+    }
+};
+
+// What fold_columns and each_column do with a short array, to the same bits.
+template <class State, class Add, class Finish, class Body>
+void fold_then_each_column(const char* name, Index rows, Index cols, const Add& add, const Finish& finish,
+                           const Body& body) noexcept {
+    using Fold = FoldColumns<State, 1, Add, Finish>;
+    launch(name, Columns<1>::across(cols), FoldThenEach<Fold, Body>{{{rows, cols, 1}, add, finish, nullptr}, body});
 }

@@ -46,7 +46,8 @@ struct Kept {
     bool refused() const { return guard && *guard != 0; }
 };
 struct Captured {
-    std::vector<Kept> kernels;
+    std::vector<Kept> kernels;  // and what spoils workspaces before them
+    int launches = 0;
     int places = 0;  // of a program
 };
 
@@ -66,13 +67,15 @@ thread_local Queue* queue = nullptr;
 
 // Now, or when what is captured is replayed; guarded as it is now.
 template <class W>
-void enqueue(const W& work, bool decides = false) {
+void enqueue(const W& work, bool decides = false, bool launch = true) {
     if (queue && queue->no_room > 0) return;
     const Kept kept{work, queue ? queue->guard : nullptr, decides};
-    if (queue && queue->captured)
+    if (queue && queue->captured) {
         queue->captured->kernels.push_back(kept);
-    else if (!kept.refused())
+        queue->captured->launches += launch;
+    } else if (!kept.refused()) {
         kept.work({});
+    }
 }
 
 // Full of NaN whenever a kernel begins with it.
@@ -83,7 +86,7 @@ A* workspace(Space space, Index count) {
     if (queue && bytes > all_memory && queue->no_room == 0) queue->no_room = bytes;
     if (queue && queue->no_room > 0) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
-    enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); });
+    enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); }, false, false);
     return static_cast<A*>(memory);
 }
 
@@ -109,7 +112,7 @@ constexpr Index lanes = 1;
 
 #include "kernels.h"
 
-constexpr Table<T> made = make_device_table("cuda_emulated");
+constexpr Table<T> made = make_device_table<goes_by_slices>("cuda_emulated");
 
 }  // namespace float32
 
@@ -119,7 +122,7 @@ namespace float64 {
 
 #include "kernels.h"
 
-constexpr Table<T> made = make_device_table("cuda_emulated");
+constexpr Table<T> made = make_device_table<goes_by_slices>("cuda_emulated");
 
 }  // namespace float64
 
@@ -230,6 +233,9 @@ void* end_capture() noexcept {
 int places(const void* captured) noexcept {
     return static_cast<const Captured*>(captured)->places;
 }
+int kernels(const void* captured) noexcept {
+    return static_cast<const Captured*>(captured)->launches;
+}
 void replay(void* captured, int64_t times) noexcept {
     const Captured& step = *static_cast<Captured*>(captured);
     bool backwards = false, looks = true;  // a program looks at the guard only where it may have changed
@@ -279,10 +285,10 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .download = download,
                                  .guard = guard,
                                  .judge = judge_step,
-                                 .advance = advance_cursor,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
                                  .places = places,
+                                 .kernels = kernels,
                                  .replay = replay,
                                  .forget = forget,
                                  .wait = wait,

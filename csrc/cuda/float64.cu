@@ -24,7 +24,7 @@ constexpr bool launched = true, recorded = false;  // for gradient checks, whose
 #include "products.h"
 
 constexpr Table<T> make_cuda_table() noexcept {
-    Table<T> table = make_device_table("cuda");
+    Table<T> table = make_device_table<goes_by_our_slices>("cuda");
     table.gemm = product<product_as_is>;
     return table;
 }

@@ -79,7 +79,16 @@ struct SlicedGemm {
         if (step == 0)
             multiply(row, col, t.index / 32, t.index % 32, shared);
         else
-            for (int e = t.index; e < tile * tile; e += threads) write(row, col, e / tile, e % tile, shared);
+            write(t, shared, [](Index, Index, T) {});
+    }
+    // The second step, with after(i, j, C's element) for each.
+    template <class After>
+    FUSEDNET_DEVICE void write(const Thread& t, const Shared& shared, const After& after) const {
+        const Index across = divide_up(g.n, tile), row = t.block / across * tile, col = t.block % across * tile;
+        for (int e = t.index; e < tile * tile; e += threads) {
+            const Index i = row + e / tile, j = col + e % tile;
+            if (i < g.m && j < g.n) after(i, j, joined(i, j, e / tile, e % tile, shared));
+        }
     }
 
 private:
@@ -127,27 +136,34 @@ private:
             }
         }
     }
-    FUSEDNET_DEVICE void write(Index row, Index col, int i, int j, const Shared& shared) const {
-        if (row + i >= g.m || col + j >= g.n) return;
-        T sum = shared.part[0][i][j];
+    FUSEDNET_DEVICE T joined(Index i, Index j, int row, int col, const Shared& shared) const {
+        T sum = shared.part[0][row][col];
         FUSEDNET_UNROLL
-        for (int slice = 1; slice < slices; ++slice) sum += shared.part[slice][i][j];
-        T* const to = g.c.row(row + i) + col + j;
+        for (int slice = 1; slice < slices; ++slice) sum += shared.part[slice][row][col];
+        T* const to = g.c.row(i) + j;
         if (g.accumulate) sum += *to;
-        if (g.bias) sum += g.bias[col + j];
+        if (g.bias) sum += g.bias[j];
         *to = sum;
+        return sum;
     }
 };
 
 // So few of the larger tiles that they would leave most of a device idle.
 constexpr Index few_tiles = 64;
 
+inline bool goes_by_slices(const Gemm<T>& g) {
+    return divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile) <= few_tiles;
+}
+
+inline Index blocks_of_slices(const Gemm<T>& g) {
+    return divide_up(g.m, SlicedGemm::tile) * divide_up(g.n, SlicedGemm::tile);
+}
+
 inline void gemm(const Gemm<T>& g) noexcept {
-    const Index tiles = divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile);
-    if (tiles <= few_tiles)
-        launch("gemm", divide_up(g.m, SlicedGemm::tile) * divide_up(g.n, SlicedGemm::tile), SlicedGemm{g});
+    if (goes_by_slices(g))
+        launch("gemm", blocks_of_slices(g), SlicedGemm{g});
     else
-        launch("gemm", tiles, GemmKernel{g});
+        launch("gemm", divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile), GemmKernel{g});
     if (g.epilogue && g.m > 0 && g.n > 0)
         g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
 }

@@ -26,16 +26,27 @@
 
 #include "gemm.h"
 
+#include "kernels_products.h"
+
 #include "../base/make_table.h"
 
-// With what a device has beside: many of one kind at once.
+// With what a device has beside. `sliced`: see products_at_once.
+#define FUSEDNET_BY_BATCH(name, Struct, ...) batchnorm_by_batch<Shortest<Struct<V>>::Functor>,
+#define FUSEDNET_DENSE(name, Struct, ...) dense_forward<Shortest<Struct<V>>::Functor, sliced>,
+#define FUSEDNET_DENSE_BY_BATCH(name, Struct, ...) dense_by_batch<Shortest<Struct<V>>::Functor, sliced>,
 #define FUSEDNET_UPDATES(name, Struct, ...) optimizer_updates<Struct<V>>,
+template <bool (*sliced)(const Gemm<T>&)>
+constexpr AtOnce<T> at_once = {.gathers = gathers,
+                               .batchnorm_by_batch = {FUSEDNET_ACTIVATIONS(FUSEDNET_BY_BATCH)},
+                               .dense_forward = {FUSEDNET_ACTIVATIONS(FUSEDNET_DENSE)},
+                               .dense_by_batch = {FUSEDNET_ACTIVATIONS(FUSEDNET_DENSE_BY_BATCH)},
+                               .products = products_at_once<sliced>,
+                               .measure = measure,
+                               .optimizer_updates = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATES)}};
+
+template <bool (*sliced)(const Gemm<T>&)>
 constexpr Table<T> make_device_table(const char* name) noexcept {
-    constexpr void (*updates[])(const UpdateArgs<T>*, Index) noexcept = {FUSEDNET_OPTIMIZERS(FUSEDNET_UPDATES)};
     Table<T> table = make_table(name);
-    for (int i = 0; i < int(Optimizer::count); ++i) table.optimizer_updates[i] = updates[i];
-    table.squared_norms = squared_norms;
-    table.moving_averages = moving_averages;
-    table.first_nonfinite_rows = first_nonfinite_rows;
+    table.at_once = &at_once<sliced>;
     return table;
 }

@@ -15,35 +15,44 @@ struct Moments {
 
 // Deviations are taken from a thread's first row: sums of their squares then lose no more digits than the thread has
 // rows, whatever the mean.
+struct MomentsOfRows {
+    View<const T> x;
+    template <int n>
+    FUSEDNET_DEVICE void operator()(Moments* moments, const Descent<n>& down) const {
+        if (down.count == 0) return;
+        const auto origin = down.at.load(x);
+        FUSEDNET_UNROLL
+        for (int k = 0; k < n; ++k) moments[k] = {double(down.count), 0, 0};
+        down.template visit<4>([&](const Piece<n>& at) { return at.load(x); },
+                               [&](const Piece<n>&, const Pack<T, n>& values) {
+                                   FUSEDNET_UNROLL
+                                   for (int k = 0; k < n; ++k) {
+                                       const double d = double(values[k]) - double(origin[k]);
+                                       moments[k].mean += d;
+                                       moments[k].squares += d * d;
+                                   }
+                               });
+        FUSEDNET_UNROLL
+        for (int k = 0; k < n; ++k) {
+            Moments& m = moments[k];
+            const double mean = m.mean / m.n;
+            m.squares = max(0.0, m.squares - m.mean * mean);  // this order passes NaN on
+            m.mean = double(origin[k]) + mean;
+        }
+    }
+};
+
+struct KeepMoments {
+    T *mean, *variance;
+    FUSEDNET_DEVICE void operator()(Index j, const Moments& moments) const {
+        mean[j] = T(moments.mean);
+        variance[j] = T(moments.n > 0 ? moments.squares / moments.n : 0.0);
+    }
+};
+
 inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
-    fold_columns<Moments>(
-        "batchnorm_statistics", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x),
-        [a] FUSEDNET_DEVICE(Moments* moments, const auto& down) {
-            if (down.count == 0) return;
-            const auto origin = down.at.load(a.x);
-            FUSEDNET_UNROLL
-            for (int k = 0; k < origin.count; ++k) moments[k] = {double(down.count), 0, 0};
-            down.template visit<4>([&](const auto& at) { return at.load(a.x); },
-                                   [&](const auto&, const auto& x) {
-                                       FUSEDNET_UNROLL
-                                       for (int k = 0; k < x.count; ++k) {
-                                           const double d = double(x[k]) - double(origin[k]);
-                                           moments[k].mean += d;
-                                           moments[k].squares += d * d;
-                                       }
-                                   });
-            FUSEDNET_UNROLL
-            for (int k = 0; k < origin.count; ++k) {
-                Moments& m = moments[k];
-                const double mean = m.mean / m.n;
-                m.squares = max(0.0, m.squares - m.mean * mean);  // this order passes NaN on
-                m.mean = double(origin[k]) + mean;
-            }
-        },
-        [a] FUSEDNET_DEVICE(Index j, const Moments& moments) {
-            a.mean[j] = T(moments.mean);
-            a.variance[j] = T(moments.n > 0 ? moments.squares / moments.n : 0.0);
-        });
+    fold_columns<Moments>("batchnorm_statistics", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x),
+                          MomentsOfRows{a.x}, KeepMoments{a.mean, a.variance});
 }
 
 // One column: x hat = (x - mean) inverse, u = (x - mean) scale + beta.
@@ -71,25 +80,41 @@ struct BatchNormInput {
 };
 
 template <class F>
+struct NormalizeRows {
+    BatchNormForward<T> a;
+    F f;
+    template <int n>
+    FUSEDNET_DEVICE void operator()(const Descent<n>& down) const {
+        const auto columns = normalized(a, down.at);
+        down.template visit<4>(
+            [&](const Piece<n>& at) { return BatchNormInput<n>{at.load(a.x), slopes<F>(a.slope, at), {}, {}}; },
+            [&](const Piece<n>& at, const BatchNormInput<n>& in) {
+                Pack<T, n> y;
+                FUSEDNET_UNROLL
+                for (int k = 0; k < n; ++k) {
+                    const Normalized& c = columns[k];
+                    y[k] = value_of(f, fma(in.x[k] - c.mean, c.scale, c.beta), in.slope[k]);
+                }
+                at.store(a.y, y);
+            });
+    }
+};
+
+template <class F>
 void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
-    const F f(a.params);
     each_column("batchnorm_forward", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x, a.y, a.slope),
-                [a, f] FUSEDNET_DEVICE(const auto& down) {
-                    const auto columns = normalized(a, down.at);
-                    down.template visit<4>(
-                        [&]<int n>(const Piece<n>& at) {
-                            return BatchNormInput<n>{at.load(a.x), slopes<F>(a.slope, at), {}, {}};
-                        },
-                        [&]<int n>(const Piece<n>& at, const BatchNormInput<n>& in) {
-                            Pack<T, n> y;
-                            FUSEDNET_UNROLL
-                            for (int k = 0; k < n; ++k) {
-                                const Normalized& c = columns[k];
-                                y[k] = value_of(f, fma(in.x[k] - c.mean, c.scale, c.beta), in.slope[k]);
-                            }
-                            at.store(a.y, y);
-                        });
-                });
+                NormalizeRows<F>{a, F(a.params)});
+}
+
+// y from the statistics of the same x, which are found first.
+template <class F>
+void batchnorm_by_batch(const BatchNormForward<T>& a, T* mean, T* variance) noexcept {
+    if (!is_short(a.rows, a.cols)) {
+        batchnorm_statistics({a.rows, a.cols, a.x, mean, variance});
+        return batchnorm_forward<F>(a);
+    }
+    fold_then_each_column<Moments>("batchnorm_forward", a.rows, a.cols, MomentsOfRows{a.x}, KeepMoments{mean, variance},
+                                   NormalizeRows<F>{a, F(a.params)});
 }
 
 // Whether y costs less to compute again than to read.
@@ -113,6 +138,10 @@ FUSEDNET_DEVICE BatchNormInput<n> load_gradient(const BatchNormBackward<T>& a, c
     if constexpr (reads_y<F>) in.y = at.load(a.saved);
     return in;
 }
+
+// That a backward pass has under way: single columns leave room for more.
+template <int n>
+constexpr int rows_at_once = n == 1 ? 4 : 2;
 
 // du = dy f' of one element.
 template <class F, int n>
@@ -147,61 +176,84 @@ FUSEDNET_DEVICE Pack<ThroughStatistics, n> through_statistics(const BatchNormBac
 // dbeta = sum(du), dgamma = sum(du x hat), and with the batch's own statistics
 // dx = scale (du - mean(du) - x hat mean(du x hat)). The second pass computes du again, from what it reads anyway.
 template <class F>
-void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
-    const F f(a.params);
-    constexpr bool learned = F::slope_from == Slope::learned;
+struct BatchNormSums {
+    static constexpr bool learned = F::slope_from == Slope::learned;
     using Totals = Sums<learned ? 3 : 2>;
-    const Index whole = columns_in_pieces(a.rows, a.cols, a.x, a.dy, a.dx, a.slope, reads_y<F> ? a.saved : a.x);
-    double* means = nullptr;  // of du, then of du x hat, a number a column each
-    if (a.training || a.dgamma || a.dbeta || a.dslope) {
-        if (a.training) means = workspace<double>(Space::own, 2 * a.cols);
-        fold_columns<Totals>(
-            "batchnorm_backward", a.rows, a.cols, whole,
-            [a, f] FUSEDNET_DEVICE(Totals* sums, const auto& down) {
-                const auto columns = normalized(a, down.at);
-                down.template visit<2>([&](const auto& at) { return load_gradient<F>(a, at); },
-                                       [&]<int n>(const Piece<n>&, const BatchNormInput<n>& in) {
-                                           FUSEDNET_UNROLL
-                                           for (int k = 0; k < n; ++k) {
-                                               const Normalized& c = columns[k];
-                                               const V centered = in.x[k] - c.mean;
-                                               const double du = double(batchnorm_gradient(f, c, in, k));
-                                               sums[k].v[0] += du;
-                                               sums[k].v[1] += du * double(centered);
-                                               if constexpr (learned)
-                                                   sums[k].v[2] +=
-                                                       double(in.dy[k]) *
-                                                       double(f.slope_gradient(fma(centered, c.scale, c.beta)));
-                                           }
-                                       });
-            },
-            [a, means] FUSEDNET_DEVICE(Index j, const Totals& sums) {
-                const double product = sums.v[1] * double(normalized(a, j).inverse);
-                const double n = a.rows > 0 ? double(a.rows) : 1.0;
-                if (means) {
-                    means[j] = sums.v[0] / n;
-                    means[a.cols + j] = product / n;
+    BatchNormBackward<T> a;
+    F f;
+    double* means;  // of du, then of du x hat, a number a column each; null: constants are not differentiated
+
+    template <int n>
+    FUSEDNET_DEVICE void operator()(Totals* sums, const Descent<n>& down) const {
+        const auto columns = normalized(a, down.at);
+        down.template visit<rows_at_once<n>>(
+            [&](const Piece<n>& at) { return load_gradient<F>(a, at); },
+            [&](const Piece<n>&, const BatchNormInput<n>& in) {
+                FUSEDNET_UNROLL
+                for (int k = 0; k < n; ++k) {
+                    const Normalized& c = columns[k];
+                    const V centered = in.x[k] - c.mean;
+                    const double du = double(batchnorm_gradient(f, c, in, k));
+                    sums[k].v[0] += du;
+                    sums[k].v[1] += du * double(centered);
+                    if constexpr (learned)
+                        sums[k].v[2] += double(in.dy[k]) * double(f.slope_gradient(fma(centered, c.scale, c.beta)));
                 }
-                if (a.dbeta) a.dbeta[j] = T(sums.v[0]);
-                if (a.dgamma) a.dgamma[j] = T(product);
-                if constexpr (learned)
-                    if (a.dslope) a.dslope[j] = T(sums.v[2]);
             });
     }
-    each_column("batchnorm_backward", a.rows, a.cols, whole, [a, f, means] FUSEDNET_DEVICE(const auto& down) {
+    FUSEDNET_DEVICE void operator()(Index j, const Totals& sums) const {
+        const double product = sums.v[1] * double(normalized(a, j).inverse);
+        const double n = a.rows > 0 ? double(a.rows) : 1.0;
+        if (means) {
+            means[j] = sums.v[0] / n;
+            means[a.cols + j] = product / n;
+        }
+        if (a.dbeta) a.dbeta[j] = T(sums.v[0]);
+        if (a.dgamma) a.dgamma[j] = T(product);
+        if constexpr (learned)
+            if (a.dslope) a.dslope[j] = T(sums.v[2]);
+    }
+};
+
+template <class F>
+struct BatchNormGradient {
+    BatchNormBackward<T> a;
+    F f;
+    const double* means;
+
+    template <int n>
+    FUSEDNET_DEVICE void operator()(const Descent<n>& down) const {
         const auto columns = normalized(a, down.at);
         const auto of_batch = through_statistics(a, columns, means, down.at);
-        down.template visit<2>([&](const auto& at) { return load_gradient<F>(a, at); },
-                               [&]<int n>(const Piece<n>& at, const BatchNormInput<n>& in) {
-                                   Pack<T, n> dx;
-                                   FUSEDNET_UNROLL
-                                   for (int k = 0; k < n; ++k) {
-                                       const Normalized& c = columns[k];
-                                       V du = batchnorm_gradient(f, c, in, k);
-                                       if (means) du = fma(in.x[k] - c.mean, of_batch[k].factor, du - of_batch[k].mean);
-                                       dx[k] = c.scale * du;
-                                   }
-                                   at.store(a.dx, dx);
-                               });
-    });
+        down.template visit<rows_at_once<n>>([&](const Piece<n>& at) { return load_gradient<F>(a, at); },
+                                             [&](const Piece<n>& at, const BatchNormInput<n>& in) {
+                                                 Pack<T, n> dx;
+                                                 FUSEDNET_UNROLL
+                                                 for (int k = 0; k < n; ++k) {
+                                                     const Normalized& c = columns[k];
+                                                     V du = batchnorm_gradient(f, c, in, k);
+                                                     if (means)
+                                                         du = fma(in.x[k] - c.mean, of_batch[k].factor,
+                                                                  du - of_batch[k].mean);
+                                                     dx[k] = c.scale * du;
+                                                 }
+                                                 at.store(a.dx, dx);
+                                             });
+    }
+};
+
+template <class F>
+void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
+    constexpr const char* name = "batchnorm_backward";
+    using Totals = typename BatchNormSums<F>::Totals;
+    const F f(a.params);
+    const Index whole = columns_in_pieces(a.rows, a.cols, a.x, a.dy, a.dx, a.slope, reads_y<F> ? a.saved : a.x);
+    double* const means = a.training ? workspace<double>(Space::own, 2 * a.cols) : nullptr;
+    const BatchNormSums<F> sums{a, f, means};
+    const BatchNormGradient<F> gradient{a, f, means};
+    if (a.training || a.dgamma || a.dbeta || a.dslope) {
+        if (is_short(a.rows, a.cols)) return fold_then_each_column<Totals>(name, a.rows, a.cols, sums, sums, gradient);
+        fold_columns<Totals>(name, a.rows, a.cols, whole, sums, sums);
+    }
+    each_column(name, a.rows, a.cols, whole, gradient);
 }

@@ -87,42 +87,97 @@ inline void scaled_add(const ScaledAdd<T>& a) noexcept {
                });
 }
 
+struct SumOfRows {
+    View<const T> x;
+    template <int n>
+    FUSEDNET_DEVICE void operator()(Sums<1>* sum, const Descent<n>& down) const {
+        down.template visit<4>([&](const Piece<n>& at) { return at.load(x); },
+                               [&](const Piece<n>&, const Pack<T, n>& values) {
+                                   FUSEDNET_UNROLL
+                                   for (int k = 0; k < n; ++k) sum[k].v[0] += double(values[k]);
+                               });
+    }
+};
+
+struct KeepSum {
+    T* sums;
+    FUSEDNET_DEVICE void operator()(Index j, const Sums<1>& sum) const { sums[j] = T(sum.v[0]); }
+};
+
 inline void column_sums(Index rows, Index cols, View<const T> x, T* sums) noexcept {
-    fold_columns<Sums<1>>(
-        "column_sums", rows, cols, columns_in_pieces(rows, cols, x),
-        [x] FUSEDNET_DEVICE(Sums<1>* sum, const auto& down) {
-            down.template visit<4>([&](const auto& at) { return at.load(x); },
-                                   [&](const auto&, const auto& values) {
-                                       FUSEDNET_UNROLL
-                                       for (int k = 0; k < values.count; ++k) sum[k].v[0] += double(values[k]);
-                                   });
-        },
-        [sums] FUSEDNET_DEVICE(Index j, const Sums<1>& sum) { sums[j] = T(sum.v[0]); });
+    fold_columns<Sums<1>>("column_sums", rows, cols, columns_in_pieces(rows, cols, x), SumOfRows{x}, KeepSum{sums});
 }
 
 // A single source element may be unaligned.
+struct GatherBody {
+    GatherArgs<T> a;
+    Source source;
+    const int32_t* labels;
+    int32_t* to;
+
+    GatherBody(const Gathering<T>& g, Index& rows, Index& cols, Index& whole)
+        : a(g.rows), source(g.source), labels(g.labels), to(g.to) {
+        rows = a.rows;
+        cols = labels ? 1 : a.cols;
+        const Index apart = a.order || a.cursor ? 2 : rows;
+        const bool packs =
+            source == Source::uint8     ? has_packs(static_cast<const uint8_t*>(a.src), apart, a.src_row_bytes)
+            : source == Source::float32 ? has_packs(static_cast<const float*>(a.src), apart, a.src_row_bytes)
+                                        : has_packs(static_cast<const double*>(a.src), apart, a.src_row_bytes);
+        if (packs && !labels) whole = columns_in_pieces(rows, cols, a.dst);
+    }
+    template <class At>
+    FUSEDNET_DEVICE void operator()(const At& at) const {
+        const Index i = a.cursor ? at.i + a.cursor->row : at.i, from = a.order ? Index(a.order[i]) : i;
+        if (labels)
+            to[at.i] = labels[from];
+        else if (source == Source::uint8)
+            convert<uint8_t>(at, from);
+        else if (source == Source::float32)
+            convert<float>(at, from);
+        else
+            convert<double>(at, from);
+    }
+
+private:
+    template <class S, int n>
+    FUSEDNET_DEVICE void convert(const Piece<n>& at, Index from) const {
+        const char* const source_row = static_cast<const char*>(a.src) + from * a.src_row_bytes;
+        const char* const place = source_row + at.j * Index(sizeof(S));
+        Pack<S, n> values;
+        if constexpr (n == 1)
+            __builtin_memcpy(&values, place, sizeof values);
+        else
+            values = values.from(static_cast<const S*>(static_cast<const void*>(place)));
+        Pack<T, n> converted;
+        FUSEDNET_UNROLL
+        for (int k = 0; k < n; ++k) converted[k] = static_cast<T>(values[k]);
+        at.store(a.dst, converted);
+    }
+};
+
+// x, targets and weights of a step.
+inline void gathers(const Gathering<T>* all, Index count) noexcept {
+    Together<EachPiece<GatherBody>, 3> together("gather");
+    for (Index i = 0; i < count; ++i) add_pieces<GatherBody>(together, all[i]);
+}
+
+template <class S>
+constexpr Source source_of = Source::float64;
+template <>
+inline constexpr Source source_of<uint8_t> = Source::uint8;
+template <>
+inline constexpr Source source_of<float> = Source::float32;
+
 template <class S>
 void gather(const GatherArgs<T>& a) noexcept {
-    const bool packs = has_packs(static_cast<const S*>(a.src), a.order ? 2 : a.rows, a.src_row_bytes);
-    each_piece("gather", a.rows, a.cols, packs ? columns_in_pieces(a.rows, a.cols, a.dst) : 0,
-               [a] FUSEDNET_DEVICE(const auto& at) {
-                   const Index from = a.order ? Index(a.order[at.i]) : at.i;
-                   const char* const source =
-                       static_cast<const char*>(a.src) + from * a.src_row_bytes + at.j * Index(sizeof(S));
-                   Pack<S, at.count> values;
-                   if constexpr (at.count == 1)
-                       __builtin_memcpy(&values, source, sizeof values);
-                   else
-                       values = values.from(static_cast<const S*>(static_cast<const void*>(source)));
-                   Pack<T, at.count> converted;
-                   FUSEDNET_UNROLL
-                   for (int k = 0; k < at.count; ++k) converted[k] = static_cast<T>(values[k]);
-                   at.store(a.dst, converted);
-               });
+    const Gathering<T> one{a, source_of<S>};
+    gathers(&one, 1);
 }
 
 inline void gather_labels(Index n, const int32_t* from, const int64_t* order, int32_t* to) noexcept {
-    each("gather_labels", 1, n, [=] FUSEDNET_DEVICE(Index, Index i) { to[i] = from[order ? Index(order[i]) : i]; });
+    const Gathering<T> one{{n, 1, nullptr, 0, order, {}}, Source::float32, from, to};
+    gathers(&one, 1);
 }
 
 inline void fill(const FillArgs<T>& a) noexcept {

@@ -22,9 +22,40 @@ struct LossBody : RowBody<maximum, count> {
     }
 };
 
+// A small batch: one block goes over all rows, then adds their losses in the order of sum_pieces.
+template <class Body>
+struct SmallLoss {
+    using Rows = FoldRows<Body, 16>;
+    static constexpr int threads = Rows::threads, most = 64;
+    struct Shared {
+        typename Rows::Shared rows;
+        double loss[most];
+    };
+    using Local = Nothing;
+    Rows rows;
+
+    FUSEDNET_DEVICE int turns() const { return int(divide_up(rows.rows, Rows::deep)); }
+    FUSEDNET_DEVICE int steps() const { return turns() * rows.steps() + 7; }  // one and log2(most)
+    FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
+        const int level = step - turns() * rows.steps(), half = most >> level, i = t.index;
+        if (level < 0) {
+            rows.run(step % rows.steps(), {step / rows.steps(), turns(), i}, shared.rows, local);
+        } else if (level == 0) {
+            const int row = most - 1 - i;
+            if (i < most) shared.loss[i] = row < rows.rows ? rows.body.losses[row] : 0;
+        } else {
+            if (i < half) shared.loss[i] += shared.loss[i + half];
+            if (half == 1 && i == 0 && rows.body.a.loss) *rows.body.a.loss = shared.loss[0];
+        }
+    }
+};
+
 template <class Body>
 void row_losses(const char* name, const LossArgs<T>& a) noexcept {
     double* const losses = workspace<double>(Space::own, a.rows);
+    using Small = SmallLoss<Body>;
+    if (a.cols > 0 && a.cols <= Small::most && a.rows <= Small::most)
+        return launch(name, 1, Small{{a.rows, a.cols, Body(a, losses)}});
     if (a.cols > 0)
         fold_rows(name, a.rows, a.cols, Body(a, losses));
     else

@@ -1,95 +1,115 @@
 // Parameter updates in place, what happens to parameters and gradients around them, and sums over all elements.
 
-// Slot number s; -1: w.
-FUSEDNET_INLINE View<T> slot_view(const UpdateArgs<T>& a, int s) {
-    return {s < 0 ? a.w : a.slot[s], a.ld};
-}
-
+// An update or, without scalars, a moving average: `w` is what moves then, `g` its value, `clip_value` the momentum.
 template <class O>
 struct UpdateBody {
-    UpdateArgs<T> a;
-    View<T> w, average;
+    T* w;
+    Index ld;
+    View<const T> g;
+    T *slot[max_slots], *average;
+    const StepScalars* scalars;
+    const double* scale;
+    double clip_value;
+    bool decays;
 
-    UpdateBody(const UpdateArgs<T>& args, Index& rows, Index& cols, Index& whole)
-        : a(args), w{args.w, args.ld}, average{args.average, args.ld} {
-        static_assert(O::slots <= max_slots);
+    UpdateBody(const UpdateArgs<T>& a, Index& rows, Index& cols, Index& whole)
+        : w(a.w),
+          ld(a.ld),
+          g(a.g),
+          slot{a.slot[0], a.slot[1], a.slot[2]},
+          average(a.average),
+          scalars(a.scalars),
+          scale(a.scale),
+          clip_value(a.clip_value),
+          decays(a.decays) {
+        static_assert(O::slots <= max_slots && max_slots == 3);
         rows = a.rows;
         cols = a.cols;
-        flatten(rows, cols, w, a.g);
-        whole = columns_in_pieces(rows, cols, w, a.g, average, slot_view(a, O::slots > 0 ? 0 : -1),
-                                  slot_view(a, O::slots > 1 ? 1 : -1), slot_view(a, O::slots > 2 ? 2 : -1));
+        flatten(rows, cols, of(w), g);
+        whole = columns_in_pieces(rows, cols, of(w), g, of(average), of(O::slots > 0 ? slot[0] : w),
+                                  of(O::slots > 1 ? slot[1] : w), of(O::slots > 2 ? slot[2] : w));
+    }
+    UpdateBody(const MovingAverage<T>& a, Index& rows, Index& cols, Index& whole)
+        : w(a.moving),
+          ld(a.n),
+          g{a.value, a.n},
+          slot{},
+          average(nullptr),
+          scalars(nullptr),
+          scale(nullptr),
+          clip_value(a.momentum),
+          decays(false) {
+        rows = 1;
+        cols = a.n;
+        whole = columns_in_pieces(rows, cols, of(w), g);
     }
     template <class At>
     FUSEDNET_DEVICE void operator()(const At& at) const {
-        constexpr int n = At::count;
-        const O optimizer(a.scalars->optimizer);
-        const V limit(a.clip_value), scale(*a.scale), decay(a.decays ? a.scalars->decay : 0.0);
-        const auto g = at.load(a.g);
-        auto new_w = at.load(w);
+        if (scalars)
+            update(at);
+        else
+            move(at);
+    }
+
+private:
+    FUSEDNET_MEMBER View<T> of(T* array) const { return {array, ld}; }
+    template <int n>
+    FUSEDNET_DEVICE void update(const Piece<n>& at) const {
+        const O optimizer(scalars->optimizer);
+        const V limit(clip_value), factor(*scale), decay(decays ? scalars->decay : 0.0);
+        const auto gradient = at.load(g);
+        auto new_w = at.load(of(w));
         Pack<T, n> slots[O::slots + 1];
         FUSEDNET_UNROLL
-        for (int s = 0; s < O::slots; ++s) slots[s] = at.load(slot_view(a, s));
+        for (int s = 0; s < O::slots; ++s) slots[s] = at.load(of(slot[s]));
         FUSEDNET_UNROLL
         for (int k = 0; k < n; ++k) {
             V slot_values[O::slots + 1];
             FUSEDNET_UNROLL
             for (int s = 0; s < O::slots; ++s) slot_values[s] = slots[s][k];
-            if (a.decays) new_w[k] = new_w[k] - decay * new_w[k];
+            if (decays) new_w[k] = new_w[k] - decay * new_w[k];
             // this order passes NaN on
-            optimizer.update(new_w[k], min(limit, max(-limit, g[k] * scale)), slot_values);
+            optimizer.update(new_w[k], min(limit, max(-limit, gradient[k] * factor)), slot_values);
             FUSEDNET_UNROLL
             for (int s = 0; s < O::slots; ++s) slots[s][k] = slot_values[s];
         }
-        at.store(w, new_w);
+        at.store(of(w), new_w);
         FUSEDNET_UNROLL
-        for (int s = 0; s < O::slots; ++s) at.store(slot_view(a, s), slots[s]);
-        if (!a.average) return;
-        const double keeps = a.scalars->average_momentum;
-        auto means = at.load(average);
+        for (int s = 0; s < O::slots; ++s) at.store(of(slot[s]), slots[s]);
+        if (!average) return;
+        const double keeps = scalars->average_momentum;
+        auto means = at.load(of(average));
         FUSEDNET_UNROLL
         for (int k = 0; k < n; ++k) means[k] = fma(V(keeps), means[k], V(1 - keeps) * new_w[k]);
-        at.store(average, means);
+        at.store(of(average), means);
+    }
+    template <int n>
+    FUSEDNET_DEVICE void move(const Piece<n>& at) const {
+        const V keeps(clip_value), takes(1 - clip_value);
+        auto m = at.load(of(w));
+        const auto x = at.load(g);
+        FUSEDNET_UNROLL
+        for (int k = 0; k < n; ++k) m[k] = fma(keeps, m[k], takes * x[k]);
+        at.store(of(w), m);
     }
 };
 
 template <class O>
-void optimizer_updates(const UpdateArgs<T>* all, Index count) noexcept {
-    each_of<UpdateBody<O>>("optimizer_update", all, count);
+void optimizer_updates(const UpdateArgs<T>* all, Index count, const MovingAverage<T>* averages, Index moving) noexcept {
+    using Body = UpdateBody<O>;
+    Together<EachPiece<Body>> together(count > 0 ? "optimizer_update" : "moving_average");
+    for (Index i = 0; i < count; ++i) add_pieces<Body>(together, all[i]);
+    for (Index i = 0; i < moving; ++i) add_pieces<Body>(together, averages[i]);
 }
 
 template <class O>
 void optimizer_update(const UpdateArgs<T>& a) noexcept {
-    optimizer_updates<O>(&a, 1);
-}
-
-struct MovingAverageBody {
-    View<T> moving;
-    View<const T> value;
-    V keeps, takes;
-
-    MovingAverageBody(const MovingAverage<T>& a, Index& rows, Index& cols, Index& whole)
-        : moving{a.moving, a.n}, value{a.value, a.n}, keeps(a.momentum), takes(1 - a.momentum) {
-        rows = 1;
-        cols = a.n;
-        whole = columns_in_pieces(rows, cols, moving, value);
-    }
-    template <class At>
-    FUSEDNET_DEVICE void operator()(const At& at) const {
-        auto m = at.load(moving);
-        const auto x = at.load(value);
-        FUSEDNET_UNROLL
-        for (int k = 0; k < At::count; ++k) m[k] = fma(keeps, m[k], takes * x[k]);
-        at.store(moving, m);
-    }
-};
-
-inline void moving_averages(const MovingAverage<T>* all, Index count) noexcept {
-    each_of<MovingAverageBody>("moving_average", all, count);
+    optimizer_updates<O>(&a, 1, nullptr, 0);
 }
 
 inline void moving_average(Index n, T* moving, const T* value, double momentum) noexcept {
     const MovingAverage<T> one{n, moving, value, momentum};
-    moving_averages(&one, 1);
+    optimizer_updates<Sgd<V>>(nullptr, 0, &one, 1);
 }
 
 // *sum = the sum over all elements, in float64, of what add(sum, piece) adds.
@@ -108,29 +128,33 @@ FUSEDNET_DEVICE void add_squares(double& sum, const Pack<A, n>& pack) {
     for (int k = 0; k < n; ++k) sum += double(pack[k]) * double(pack[k]);
 }
 
-struct SquaredNormBody {
+struct MeasureBody {
     View<const T> x;
     double* sum;
+    bool squares;
 
-    SquaredNormBody(const SquaredNorm<T>& a, Index& whole) : x(a.x), sum(a.sum) {
+    MeasureBody(const Measure<T>& a, Index& whole) : x(a.x), sum(a.sum), squares(a.squares) {
         whole = columns_in_pieces(a.rows, a.cols, x);
     }
     template <class At>
     FUSEDNET_DEVICE void operator()(Sums<1>& s, const At& at) const {
-        add_squares(s.v[0], at.load(x));
+        const auto pack = at.load(x);
+        if (squares) return add_squares(s.v[0], pack);
+        FUSEDNET_UNROLL
+        for (int k = 0; k < At::count; ++k) s.v[0] += double(pack[k]) * 0.0;  // NaN from inf and NaN
     }
     FUSEDNET_DEVICE void operator()(const Sums<1>& s) const {
         if (sum) *sum = s.v[0];
     }
 };
 
-inline void squared_norms(const SquaredNorm<T>* all, Index count) noexcept {
-    fold_each<Sums<1>, SquaredNormBody>("squared_norm", all, count);
+inline void measure(const Measure<T>* all, Index count) noexcept {
+    fold_each<Sums<1>, MeasureBody>("measure", all, count);
 }
 
 inline void squared_norm(Index rows, Index cols, View<const T> x, double* sum) noexcept {
-    const SquaredNorm<T> one{rows, cols, x, sum};
-    squared_norms(&one, 1);
+    const Measure<T> one{rows, cols, x, sum};
+    measure(&one, 1);
 }
 
 inline void dot(Index rows, Index cols, View<const T> x, View<const T> y, Dot* out) noexcept {
@@ -197,33 +221,18 @@ struct FirstRow {
     FUSEDNET_DEVICE void join(const FirstRow& other) { row = lesser(row, other.row); }
 };
 
-struct FirstNonfiniteBody {
-    Index rows;
-    View<const T> x;
-    Index* row;
-
-    FirstNonfiniteBody(const FirstNonfinite<T>& a, Index& whole) : rows(a.rows), x(a.x), row(a.row) {
-        whole = columns_in_pieces(rows, a.cols, x);
-    }
-    template <class At>
-    FUSEDNET_DEVICE void operator()(FirstRow& first, const At& at) const {
-        const auto pack = at.load(x);
-        FUSEDNET_UNROLL
-        for (int k = 0; k < At::count; ++k) {
-            const V zero = pack[k] * V(0);  // NaN from inf and NaN
-            if (!(zero == 0)) first.row = lesser(first.row, at.i);
-        }
-    }
-    FUSEDNET_DEVICE void operator()(const FirstRow& first) const { *row = lesser(first.row, rows); }
-};
-
-inline void first_nonfinite_rows(const FirstNonfinite<T>* all, Index count) noexcept {
-    fold_each<FirstRow, FirstNonfiniteBody>("first_nonfinite_row", all, count);
-}
-
 inline void first_nonfinite_row(Index rows, Index cols, View<const T> x, Index* row) noexcept {
-    const FirstNonfinite<T> one{rows, cols, x, row};
-    first_nonfinite_rows(&one, 1);
+    fold_pieces<FirstRow>(
+        "first_nonfinite_row", rows, cols, columns_in_pieces(rows, cols, x),
+        [x] FUSEDNET_DEVICE(FirstRow& first, const auto& at) {
+            const auto pack = at.load(x);
+            FUSEDNET_UNROLL
+            for (int k = 0; k < at.count; ++k) {
+                const V zero = pack[k] * V(0);  // NaN from inf and NaN
+                if (!(zero == 0)) first.row = lesser(first.row, at.i);
+            }
+        },
+        [row, rows] FUSEDNET_DEVICE(const FirstRow& first) { *row = lesser(first.row, rows); });
 }
 
 inline void non_negative(const ConstrainArgs<T>& a) noexcept {

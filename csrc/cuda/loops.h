@@ -203,8 +203,8 @@ struct Sums {
 
 #include "columns.h"
 
-// All elements: add(state, piece), finish(state) once.
-template <class State, class Add, class Finish>
+// All elements: fold(state, piece) for each, fold(state) once at the end.
+template <class State, class Fold>
 struct FoldAll {
     static constexpr int threads = 256;
     struct Shared {
@@ -212,8 +212,7 @@ struct FoldAll {
     };
     using Local = Nothing;
     Index rows, cols, whole;
-    Add add;
-    Finish finish;
+    Fold fold;
     State* parts;  // a block each, or null for one block
 
     FUSEDNET_DEVICE constexpr int steps() const { return 9; }  // one and log2(threads)
@@ -221,7 +220,7 @@ struct FoldAll {
         if (step == 0) {
             State state = State::none();
             visit_pieces(t.block * threads + t.index, t.blocks * threads, rows, cols, whole,
-                         [&](const auto& at) { add(state, at); });
+                         [&](const auto& at) { fold(state, at); });
             shared.state[t.index] = state;
             return;
         }
@@ -231,7 +230,22 @@ struct FoldAll {
         if (parts)
             parts[t.block] = shared.state[0];
         else
-            finish(shared.state[0]);
+            fold(shared.state[0]);
+    }
+};
+
+// A fold of two functions.
+template <class Add, class Finish>
+struct Both {
+    Add add;
+    Finish finish;
+    template <class State, class At>
+    FUSEDNET_DEVICE void operator()(State& state, const At& at) const {
+        add(state, at);
+    }
+    template <class State>
+    FUSEDNET_DEVICE void operator()(const State& state) const {
+        finish(state);
     }
 };
 
@@ -241,13 +255,13 @@ FUSEDNET_INLINE Index blocks_of_fold(Index count) {
 
 template <class State, class Add, class Finish>
 void fold_pieces(const char* name, Index rows, Index cols, Index whole, const Add& add, const Finish& finish) noexcept {
-    using Kernel = FoldAll<State, Add, Finish>;
+    using Kernel = FoldAll<State, Both<Add, Finish>>;
     const Index blocks = blocks_of_fold(rows * cols);
-    if (blocks == 1) return launch(name, 1, Kernel{rows, cols, whole, add, finish, nullptr});
+    if (blocks == 1) return launch(name, 1, Kernel{rows, cols, whole, {add, finish}, nullptr});
     auto* parts = workspace<State>(Space::parts, blocks);
-    launch(name, blocks, Kernel{rows, cols, whole, add, finish, parts});
+    launch(name, blocks, Kernel{rows, cols, whole, {add, finish}, parts});
     const auto join = [=] FUSEDNET_DEVICE(State& state, const auto& at) { state.join(parts[at.j]); };
-    launch(name, 1, FoldAll<State, decltype(join), Finish>{1, blocks, 0, join, finish, nullptr});
+    launch(name, 1, FoldAll<State, Both<decltype(join), Finish>>{1, blocks, 0, {join, finish}, nullptr});
 }
 
 // The same with add(state, i, j) for each element.
@@ -259,10 +273,10 @@ void fold_all(const char* name, Index rows, Index cols, const Add& add, const Fi
 
 // Rows, 32 threads each: pass after pass, body.template add<p>(state, row, j) over the columns, the states joined by
 // body.template join<p>, so that the next pass has totals[p]; at the end finish(i, totals) by one thread a row.
-// A body that only reads in its last pass may write in it.
-template <class Body>
+// A body that only reads in its last pass may write in it. `rows_a_block`: 32 threads each.
+template <class Body, int rows_a_block = 4>
 struct FoldRows {
-    static constexpr int wide = 32, deep = 4, threads = wide * deep;
+    static constexpr int wide = 32, deep = rows_a_block, threads = wide * deep;
     using State = typename Body::State;
     struct Shared {
         State state[deep][wide], total[deep][Body::passes];
@@ -279,7 +293,8 @@ struct FoldRows {
             shared.state[y][lane] = state;
         } else if (step == 2 * p + 1 && lane == 0) {
             State state = shared.state[y][0];
-            for (int k = 1; k < wide; ++k) Body::template join<p>(state, shared.state[y][k]);
+            const int lanes_used = int(lesser(wide, cols));
+            for (int k = 1; k < lanes_used; ++k) Body::template join<p>(state, shared.state[y][k]);
             shared.total[y][p] = state;
             if constexpr (p + 1 == Body::passes) body.finish(i, shared.total[y]);
         }

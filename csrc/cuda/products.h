@@ -31,12 +31,21 @@ inline bool product_as_is(const LibraryProduct& p) noexcept {
     return library_product(p);
 }
 
+inline bool wants_library(const Gemm<T>& g, LibraryProduct& p) {
+    const bool large = g.m > 0 && g.n > 0 && g.m * g.n * g.k >= least_library_work;
+    return large && library_found() && as_library_product(g, p);
+}
+
+inline bool goes_by_our_slices(const Gemm<T>& g) {
+    LibraryProduct p;
+    return goes_by_slices(g) && !wants_library(g, p);
+}
+
 // The library's product, or ours where it has none.
 template <bool (*by_library)(const LibraryProduct&) noexcept>
 void product(const Gemm<T>& g) noexcept {
     LibraryProduct p;
-    const bool large = g.m > 0 && g.n > 0 && g.m * g.n * g.k >= least_library_work;
-    const bool asked = large && library_found() && as_library_product(g, p);
+    const bool asked = wants_library(g, p);
     if (asked && recording()) return refuse_recording();
     if (!asked || !by_library(p)) return gemm(g);
     if (g.epilogue)

@@ -277,6 +277,7 @@ void* end_capture() noexcept {
     cudaGraph_t graph = nullptr;
     auto* const captured = new (std::nothrow) Captured;
     cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
+    if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphGetNodes(graph, nullptr, &captured->nodes);
     if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphInstantiate(&captured->graph, graph, 0);
     if (graph) (void)cudaGraphDestroy(graph);
     if (error == cudaSuccess && captured && captured->graph) return captured;
@@ -288,6 +289,11 @@ void* end_capture() noexcept {
 
 int places(const void* captured) noexcept {
     return static_cast<const Captured*>(captured)->program.blocks;
+}
+
+int kernels(const void* captured) noexcept {
+    const Captured& step = *static_cast<const Captured*>(captured);
+    return step.graph ? int(step.nodes) : step.program.kernels;
 }
 
 void replay(void* captured, int64_t times) noexcept {
@@ -427,10 +433,10 @@ constinit const Device device = {.name = "cuda",
                                  .download = download,
                                  .guard = set_guard,
                                  .judge = judge_step,
-                                 .advance = advance_step,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
                                  .places = places,
+                                 .kernels = kernels,
                                  .replay = replay,
                                  .forget = forget,
                                  .wait = wait,

@@ -1,4 +1,4 @@
-// The beginnings and ends of steps: what the device looks up and decides by itself.
+// The ends of steps, which the device decides by itself, and many steps in one launch.
 #include "target.h"
 
 #include "program.h"
@@ -19,10 +19,6 @@ constexpr bool launched = true, recorded = true;
 
 void judge_step(const Judgement& judgement) noexcept {
     frame::judge_step(judgement);
-}
-
-void advance_step(const Advance& advance) noexcept {
-    frame::advance_cursor(advance);
 }
 
 namespace {

@@ -1,4 +1,4 @@
-// What Device offers as judge, advance and the replay of a recorded step, on the calling thread's queue.
+// What Device offers as judge and the replay of a recorded step, on the calling thread's queue.
 #pragma once
 
 #include "../base/device.h"
@@ -7,7 +7,6 @@
 namespace fusednet::cuda {
 
 void judge_step(const Judgement& judgement) noexcept;
-void advance_step(const Advance& advance) noexcept;
 
 // A recorded step, to be run so many times by one launch. `arrivals` counts where its blocks meet.
 struct Program {

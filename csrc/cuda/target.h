@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "../base/at_once.h"
 #include "../base/nadam.h"
 #include "../base/table.h"
 
@@ -11,9 +12,11 @@
 #define FUSEDNET_DEVICE __device__
 #define FUSEDNET_MEMBER __host__ __device__ __forceinline__
 #define FUSEDNET_UNROLL _Pragma("unroll")
+#define FUSEDNET_UNROLL_8 _Pragma("unroll 8")
 #else
 #define FUSEDNET_DEVICE
 #define FUSEDNET_MEMBER inline __attribute__((always_inline))
 #define FUSEDNET_UNROLL
+#define FUSEDNET_UNROLL_8
 #endif
 #define FUSEDNET_INLINE static FUSEDNET_MEMBER

@@ -193,7 +193,7 @@ Value<T> Plan<T>::place_chain(const std::vector<Block>& blocks, Value<T> x) {
 }
 
 template <class T>
-void Plan<T>::place_loss(const ActivationSpec& head) {
+void Plan<T>::place_loss(const ActivationSpec& head, TargetRows<T>* targets) {
     Loss kind = spec_.loss.kind;
     bool binary = false;
     for (const HeadFusion& fusion : head_fusions) {
@@ -203,21 +203,21 @@ void Plan<T>::place_loss(const ActivationSpec& head) {
     }
     const Index tasks = row_tasks(table_, spec_.batch);
     losses_ = arena_.template take<double>(tasks, Use::scratch);
-    int32_t* labels = nullptr;
-    View<T> targets{}, smoothed{};
+    View<T> smoothed{};
+    targets->cols = last_.cols;
     if (spec_.loss.labels)
-        labels = arena_.template take<int32_t>(spec_.batch, Use::activations);
+        targets->labels = arena_.template take<int32_t>(spec_.batch, Use::activations);
     else
-        targets = add_matrix(last_.cols);
+        targets->values = add_matrix(last_.cols);
     if (spec_.loss.smoothing > 0.0) smoothed = add_matrix(last_.cols);
-    T* weights = arena_.template take<T>(spec_.batch, Use::activations);
+    targets->weights = arena_.template take<T>(spec_.batch, Use::activations);
     for (const MetricSpec& metric : spec_.metrics) {
         const Index width = metric.fixed + Arena::checked(metric.per_output, last_.cols);
         metrics_.push_back({metric, width, arena_.template take<double>(Arena::checked(tasks, width), Use::scratch)});
     }
     append<LossStep<T>>(loss_, table_, identity(head) ? "loss" : "loss with its activation", last_,
-                        identity(head) ? View<T>{} : output_.data, targets, smoothed, labels, weights, spec_.loss, kind,
-                        binary, &metrics_, losses_);
+                        identity(head) ? View<T>{} : output_.data, targets, smoothed, spec_.loss, kind, binary,
+                        &metrics_, losses_);
     loss_step_ = static_cast<const LossStep<T>*>(loss_.back().steps.back().get());
     for (const auto& tensor : tensors_)
         if (tensor->penalties) append<PenaltyStep<T>>(loss_, table_, "penalty " + tensor->name, tensor.get());
@@ -237,7 +237,7 @@ void Plan<T>::place_update() {
     activities_ = arena_.template take<double>(Index(activity_.size()), Use::scratch);
     for (Norm<T>* norm : norms_)
         if (norm->learns) learning_norms_.push_back(norm);
-    sound_ = arena_.template take<int64_t>(Index(learning_norms_.size()), Use::scratch);
+    sound_ = arena_.template take<double>(Index(learning_norms_.size()), Use::scratch);
     verdict_ = arena_.template take<Verdict>(1, Use::scratch);
     totals_ = arena_.template take<Totals>(1, Use::scratch);
     for (size_t i = 0; i < trained_.size(); ++i) {
@@ -262,11 +262,10 @@ void Plan<T>::place_update() {
             chunks_.push_back({tensor.get(), begin, size - begin < most ? size - begin : most, nullptr});
     }
     updated_.assign(chunks_.size(), 0);
-    if (!table_.device) return;
-    asked_.norms.reserve(trained_.size());
-    asked_.updates.reserve(chunks_.size());
     asked_.averages.reserve(2 * norms_.size());
-    asked_.statistics.reserve(learning_norms_.size());
+    if (!table_.device) return;
+    asked_.measures.reserve(trained_.size() + learning_norms_.size());
+    asked_.updates.reserve(chunks_.size());
 }
 
 template <class T>
@@ -294,7 +293,8 @@ void Plan<T>::compile() {
     scratch_ = arena_.template take<T>(scratch_bytes / Index(sizeof(T)), Use::scratch);
     input_ = {spec_.features, add_matrix(spec_.features), {}};
     if (spec_.input_gradient) input_.gradient = add_matrix(spec_.features);
-    append<GatherRows<T>>(forward_, table_, input_);
+    TargetRows<T>* const targets = keep(TargetRows<T>{});
+    append<GatherRows<T>>(forward_, table_, input_, targets);
     forward_.back().closed = true;  // differences put values where the gather has put them
     watches_.push_back({"input", input_});
 
@@ -319,20 +319,18 @@ void Plan<T>::compile() {
     }
     if (spec_.has_loss) {
         if (blocks.empty() && !spec_.input_gradient) last_.gradient = add_matrix(last_.cols);
-        place_loss(head);
+        place_loss(head, targets);
         place_update();
     }
-    sound_or_row_ = arena_.template take<int64_t>(1, Use::scratch);
+    found_row_ = arena_.template take<int64_t>(1, Use::scratch);
     host_scalars_.resize(rates_.size() * size_t(table_.device ? steps_ahead : 1));
     scalars_ = arena_.template take<StepScalars>(Index(rates_.size()), Use::scratch);
     if (!table_.device) return;
     scalars_ahead_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
     cursor_ = arena_.template take<Cursor>(1, Use::scratch);
-    order_ = arena_.template take<int64_t>(spec_.batch, Use::scratch);
     if (spec_.has_optimizer)
-        order_source_ = arena_.template take<int64_t>(
+        order_ = arena_.template take<int64_t>(
             std::min(rows_ahead(spec_.batch), Arena::checked(spec_.batch, steps_ahead)), Use::scratch);
-    pass_ = arena_.template take<uint64_t>(1, Use::scratch);
 }
 
 // What is not zero before training begins.

@@ -79,22 +79,17 @@ void Plan<T>::put_rows(View<T> to, Index cols, Index rows, const T* from) const 
 template <class T>
 void Plan<T>::enqueue_step(const Batch& batch) {
     Interrupt never;
-    table_.device->advance({.cursor = cursor_,
-                            .size = batch.rows,
-                            .source = batch.order_source,
-                            .order = order_,
-                            .pass = pass_,
-                            .multipliers = int32_t(rates_.size()),
-                            .ahead = scalars_ahead_,
-                            .now = scalars_});
     run(forward_, batch, never);
     run(loss_, batch, never);
     run(backward_, batch, never);
     settle_norms(batch, never);
-    inspect_statistics();
     Judgement j = judgement(batch);
     j.statistics = int32_t(learning_norms_.size());
     j.totals = totals_;
+    j.cursor = cursor_;
+    j.multipliers = int32_t(rates_.size());
+    j.ahead = scalars_ahead_;
+    j.now = scalars_;
     table_.device->judge(j);
     loss_step_->measure(batch, 0);
     if (ends_accumulation()) {
@@ -102,8 +97,8 @@ void Plan<T>::enqueue_step(const Batch& batch) {
         forget_gradients();
     } else {
         keep_gradients();
+        move_averages(batch);
     }
-    move_averages(batch);
     ++passes;
 }
 
@@ -178,7 +173,7 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     wanted.y = staged.y.values;
     wanted.labels = staged.y.labels;
     wanted.weights = staged.y.weights;
-    wanted.order = batch.order_source;
+    wanted.order = batch.order;
     const auto key = [](const Captured& c) {
         return std::tie(c.rows, c.x.data, c.x.row_bytes, c.x.source, c.y.data, c.y.row_bytes, c.y.source, c.labels,
                         c.weights, c.order);
@@ -236,18 +231,18 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         }
         step = step_before, passes = passes_before, pending = pending_before;
         put(scalars_ahead_, host_scalars_.data(), steps * multipliers);
-        if (held && order) put(order_source_, order + first, count);
+        if (held && order) put(order_, order + first, count);
         const Cursor start{held && !order ? first : 0, 0, uint64_t(passes)};
         put(cursor_, &start, 1);
         clear_totals();
         device.guard(reinterpret_cast<const int32_t*>(&verdict_->status));
         Batch batch;
         for (Index i = 0, taken = 1; i < steps; i += taken) {
-            batch = batch_at(staged.x, staged.y, order_, 0, std::min(size, count - i * size));
+            batch = batch_at(staged.x, staged.y, held && order ? order_ : nullptr, 0, std::min(size, count - i * size));
             batch.training = batch.gradients = true;
-            batch.order_source = held && order ? order_source_ : nullptr;
+            batch.cursor = cursor_;
             batch.pass = uint64_t(draws_regions_ ? passes : 0);
-            batch.pass_at = draws_regions_ ? nullptr : pass_;
+            batch.pass_at = draws_regions_ ? nullptr : &cursor_->pass;
             if (spec_.optimizer.accumulate > 1 && ends_accumulation())
                 batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
             void* const same = batch.rows == size && size <= warm_rows_ && capturable()
@@ -258,6 +253,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
                 device.replay(same, taken);
                 count_steps(taken);
                 programmed += device.places(same) > 0 ? taken : 0;
+                kernels = device.kernels(same);
             } else {
                 enqueue_step(batch);
                 warm_rows_ = std::max(warm_rows_, batch.rows);

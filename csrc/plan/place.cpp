@@ -116,7 +116,12 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
     const ActivationUse<T> f =
         active ? use_of(block.act ? *block.act : *block.dense, block.activation, cols) : ActivationUse<T>{};
 
-    if (dense) {
+    const bool at_once = table_.device && dense && norm && pieces == 1;
+    if (at_once) {
+        norm->f = f;
+        append<DenseNormForward<T>>(forward_, table_, label, x, z, y.data, dense, norm);
+        watches_.push_back({block.dense->name, {cols, z, {}}});
+    } else if (dense) {
         const bool last = !norm && pieces == 1;
         append<DenseForward<T>>(forward_, table_, "dense_forward " + label, x, z, last ? y.data : z, dense,
                                 last ? f : ActivationUse<T>{});
@@ -124,10 +129,10 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
         if (pieces > 1)
             append<MaxoutForwardStep<T>>(forward_, table_, "maxout_forward " + label, cols, pieces, z, y.data);
     }
-    if (norm) {
+    if (norm && !at_once) {
         norm->f = f;
         append<NormForward<T>>(forward_, table_, "batchnorm_forward " + label, true, cols, z, y.data, norm);
-    } else if (!dense) {
+    } else if (!norm && !dense) {
         append<ActivationForwardStep<T>>(forward_, table_, "activation_forward " + label, Split::columns, true, cols, z,
                                          y.data, f);
     }
@@ -154,6 +159,10 @@ Value<T> Plan<T>::place_fused(const Block& block, Value<T> x, Steps& backward) {
     if (pieces > 1)
         backward.push_back(std::make_unique<MaxoutBackwardStep<T>>(table_, "maxout_backward " + label, cols, pieces,
                                                                    y.gradient, z, y.data, dz));
+    if (table_.device && dense->w->trainable) {
+        backward.push_back(std::make_unique<DenseBackward<T>>(table_, label, x, dz, through, dense));
+        return y;
+    }
     if (dense->w->trainable) {
         if (dense->bias || dense->w->stored)
             backward.push_back(std::make_unique<DenseBackwardWeights<T>>(

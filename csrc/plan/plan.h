@@ -116,6 +116,7 @@ public:
     int64_t passes = 0;      // batches trained on: what random layers draw by
     int64_t pending = 0;     // batches whose gradients wait in the accumulators
     int64_t programmed = 0;  // steps so far that were handed to launches of many
+    int64_t kernels = 0;     // of the latest step that a device has kept
     double learning_rate = 0.0;
 
 protected:
@@ -237,7 +238,7 @@ private:
     Value<T> place_pool(const LayerSpec& layer, Value<T> x, Steps& backward);
     Value<T> place_residual(const LayerSpec& layer, Value<T> x);
     void place_activity_penalty(const LayerSpec& layer, Value<T> y, Steps& backward);
-    void place_loss(const ActivationSpec& head);
+    void place_loss(const ActivationSpec& head, TargetRows<T>* targets);
     void place_update();
     template <class A>
     A* keep(A description) {
@@ -265,7 +266,6 @@ private:
     bool accept(const Verdict& verdict, const Batch& batch, Result& result) const;
     bool finite_gradients(Result& result);
     bool finite_statistics(const Batch& batch, Result& result);
-    void inspect_statistics() noexcept;
     void set_scalars(StepScalars* scalars) const noexcept;
     Staged send_rows(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index rows, int side);
     Staged stage(const Rows& x, const Targets& y, Index begin, Index rows);
@@ -316,7 +316,7 @@ private:
     void update_chunk(const UpdateChunk& chunk, const Batch& batch, T* scratch) noexcept;
     template <class Asked>
     void measure_at_once(const Asked& asked) noexcept;
-    void update_at_once() noexcept;
+    void update_at_once(const Batch& batch) noexcept;
     UpdateArgs<T> update_args(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
                               View<const T> gradient) const noexcept;
     void update_part(const Tensor<T>& t, Index offset, Index rows, Index cols, Index ld,
@@ -325,6 +325,7 @@ private:
     void constrain() noexcept;
     void keep_gradients() noexcept;
     void forget_gradients() noexcept;
+    const std::vector<MovingAverage<T>>& averages_asked(const Batch& batch) noexcept;
     void move_averages(const Batch& batch) noexcept;
     bool ends_accumulation() const noexcept { return pending + 1 >= spec_.optimizer.accumulate; }
     bool finite_loss(const Batch& batch, Result& result) const;
@@ -372,17 +373,15 @@ private:
     std::vector<TensorRule> rules_;
     TensorRule* device_rules_ = nullptr;  // the same in the device's memory
     double* activities_ = nullptr;        // on a device: the values of activity_
-    int64_t* sound_ = nullptr;            // of each of learning_norms_: 1 where its statistics are finite
+    double* sound_ = nullptr;             // of each of learning_norms_: 0 where its statistics are finite
     Verdict* verdict_ = nullptr;
     Totals* totals_ = nullptr;
     StepScalars* scalars_ = nullptr;  // one a multiplier
     std::vector<StepScalars> host_scalars_;
-    // On a device: where it stands, and what it makes of that.
+    // On a device: where it stands, and what it finds there.
     Cursor* cursor_ = nullptr;
     StepScalars* scalars_ahead_ = nullptr;
-    int64_t* order_ = nullptr;
-    uint64_t* pass_ = nullptr;
-    int64_t* order_source_ = nullptr;
+    int64_t* order_ = nullptr;  // of the rows of many steps
     Captured captured_[2];
     Index warm_rows_ =
         0;  // of the largest step so far that was run without a capture: it made room for partial results
@@ -390,12 +389,11 @@ private:
     bool draws_regions_ = false;  // on the host, anew for each batch
     // What a device is asked for all at once: room for it, so that nothing is allocated within a step.
     struct {
-        std::vector<SquaredNorm<T>> norms;
+        std::vector<Measure<T>> measures;
         std::vector<UpdateArgs<T>> updates;
         std::vector<MovingAverage<T>> averages;
-        std::vector<FirstNonfinite<T>> statistics;
     } asked_;
-    int64_t* sound_or_row_ = nullptr;  // on a device: what a search has found
+    int64_t* found_row_ = nullptr;  // on a device: by a search
     std::unique_ptr<Staging> staging_;
     T* scratch_ = nullptr;
     Sharing training_, inference_;

@@ -160,8 +160,8 @@ std::string Plan<T>::first_nonfinite(const Batch& batch) const {
     for (const Watch& watch : watches_) {
         Index row = 0;
         if (table_.device) {
-            table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), sound_or_row_);
-            row = fetched(sound_or_row_);
+            table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), found_row_);
+            row = fetched(found_row_);
         } else {
             table_.first_nonfinite_row(batch.rows, watch.value.cols, readonly(watch.value.data), &row);
         }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../base/at_once.h"
 #include "../base/table.h"
 #include "spec.h"
 
@@ -57,9 +58,9 @@ struct Batch {
     const int64_t* order = nullptr;  // rows of x and targets, or null: the first `rows` rows
     double loss_scale = 1.0;
     uint64_t seed = 0, pass = 0;  // random layers draw by them
-    // On a device that looks up where it stands: what is added to `pass`, and where `order` is taken from.
+    // On a device that looks up where it stands: the row that it begins at, and what is added to `pass`.
+    const Cursor* cursor = nullptr;
     const uint64_t* pass_at = nullptr;
-    const int64_t* order_source = nullptr;
     double accumulated_scale = 0.0;  // of the gradients kept from earlier batches and this one's; 0: this one's alone
 };
 
@@ -101,6 +102,15 @@ template <class T>
 struct Value {
     Index cols;
     View<T> data, gradient;
+};
+
+// Where a pass finds the targets of its batch: labels, or rows of `cols` values; and the weights of its samples.
+template <class T>
+struct TargetRows {
+    Index cols = 0;
+    int32_t* labels = nullptr;
+    View<T> values = {};
+    T* weights = nullptr;  // null: there is no loss
 };
 
 enum class Split { rows, columns };

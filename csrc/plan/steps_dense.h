@@ -37,31 +37,36 @@ struct DenseForward final : Step<T> {
 
     double work(Index rows) const noexcept override { return 2.0 * double(rows) * double(x.cols) * double(this->cols); }
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const Gemm<T> g = product(b, task, scratch);
+        if (g.epilogue && this->k.at_once) return this->k.at_once->dense_forward[int(f.kind)](g, this->k.gemm);
+        this->k.gemm(g);
+    }
+    // The weights are masked already.
+    Gemm<T> product(const Batch& b, Index task, T* scratch) const noexcept {
         const Index c = this->first_column(task), cols = this->columns(task);
         if (dense->drops(b))
             this->k.noise_forward[int(Noise::dropout)]({x.cols, cols, readonly(at_column(dense->w->value, c)),
                                                         at_column(dense->masked, c), dense->drop,
                                                         draw_of(b, dense->layer, 0, c, this->cols)});
         const View<T> w = dense->used(b);
-        this->k.gemm({.m = b.rows,
-                      .n = cols,
-                      .k = x.cols,
-                      .a = x.data.data,
-                      .a_row = x.data.ld,
-                      .a_col = 1,
-                      .b = w.data + c,
-                      .b_row = w.ld,
-                      .b_col = 1,
-                      .c = at_column(z, c),
-                      .bias = dense->bias ? dense->bias->value.data + c : nullptr,
-                      .accumulate = false,
-                      .epilogue = f.kind == Activation::linear && y.data == z.data
-                                      ? nullptr
-                                      : this->k.activation_forward[int(f.kind)],
-                      .y = at_column(y, c),
-                      .params = f.params,
-                      .slope = f.slope ? f.slope->forward(this->k, b, this->cols, c, cols) : View<const T>{},
-                      .scratch = scratch});
+        return {.m = b.rows,
+                .n = cols,
+                .k = x.cols,
+                .a = x.data.data,
+                .a_row = x.data.ld,
+                .a_col = 1,
+                .b = w.data + c,
+                .b_row = w.ld,
+                .b_col = 1,
+                .c = at_column(z, c),
+                .bias = dense->bias ? dense->bias->value.data + c : nullptr,
+                .accumulate = false,
+                .epilogue = f.kind == Activation::linear && y.data == z.data ? nullptr
+                                                                             : this->k.activation_forward[int(f.kind)],
+                .y = at_column(y, c),
+                .params = f.params,
+                .slope = f.slope ? f.slope->forward(this->k, b, this->cols, c, cols) : View<const T>{},
+                .scratch = scratch};
     }
 };
 
@@ -88,33 +93,45 @@ struct DenseBackwardWeights final : Step<T> {
         return (dense->w->stored ? 2.0 * double(x.cols) : 1.0) * double(rows) * double(this->cols);
     }
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
-        const Index c = this->first_column(task), cols = this->columns(task);
         if (dense->bias) {
-            this->k.column_sums(b.rows, cols, readonly(at_column(dz, c)), dense->bias->gradient.data + c);
-            finish_gradient(this->k, *dense->bias, b, task);
+            const ColumnSums<T> sums = bias_sums(b, task);
+            this->k.column_sums(sums.rows, sums.cols, sums.x, sums.sums);
         }
+        if (dense->w->stored) this->k.gemm(product(b, task, scratch));
+        finish(b, task);
+    }
+    ColumnSums<T> bias_sums(const Batch& b, Index task) const noexcept {
+        const Index c = this->first_column(task);
+        return {b.rows, this->columns(task), readonly(at_column(dz, c)), dense->bias->gradient.data + c};
+    }
+    Gemm<T> product(const Batch& b, Index task, T* scratch) const noexcept {
+        const Index c = this->first_column(task);
+        return {.m = x.cols,
+                .n = this->columns(task),
+                .k = b.rows,
+                .a = x.data.data,
+                .a_row = 1,
+                .a_col = x.data.ld,
+                .b = dz.data + c,
+                .b_row = dz.ld,
+                .b_col = 1,
+                .c = at_column(dense->w->gradient, c),
+                .bias = nullptr,
+                .accumulate = false,
+                .epilogue = nullptr,
+                .y = {},
+                .params = {},
+                .slope = {},
+                .scratch = scratch};
+    }
+    void finish(const Batch& b, Index task) const noexcept {
+        const Index c = this->first_column(task);
+        if (dense->bias) finish_gradient(this->k, *dense->bias, b, task);
         if (!dense->w->stored) return;
         const View<T> dw = at_column(dense->w->gradient, c);
-        this->k.gemm({.m = x.cols,
-                      .n = cols,
-                      .k = b.rows,
-                      .a = x.data.data,
-                      .a_row = 1,
-                      .a_col = x.data.ld,
-                      .b = dz.data + c,
-                      .b_row = dz.ld,
-                      .b_col = 1,
-                      .c = dw,
-                      .bias = nullptr,
-                      .accumulate = false,
-                      .epilogue = nullptr,
-                      .y = {},
-                      .params = {},
-                      .slope = {},
-                      .scratch = scratch});
         if (dense->drops(b))
-            this->k.noise_backward[int(Noise::dropout)](
-                {x.cols, cols, readonly(dw), dw, dense->drop, draw_of(b, dense->layer, 0, c, this->cols)});
+            this->k.noise_backward[int(Noise::dropout)]({x.cols, this->columns(task), readonly(dw), dw, dense->drop,
+                                                         draw_of(b, dense->layer, 0, c, this->cols)});
         if (!dense->w->measured || !gram_pays(b.rows, dense->w->rows, dense->w->cols))
             finish_gradient(this->k, *dense->w, b, task);
     }
@@ -133,25 +150,51 @@ struct DenseBackwardInput final : Step<T> {
         return 2.0 * double(rows) * double(dense->w->rows) * double(dense->w->cols);
     }
     void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        this->k.gemm(product(b, task, scratch));
+    }
+    Gemm<T> product(const Batch& b, Index task, T* scratch) const noexcept {
         const Index c = this->first_column(task);
         const View<T> w = dense->used(b);
-        this->k.gemm({.m = b.rows,
-                      .n = this->columns(task),
-                      .k = dense->w->cols,
-                      .a = dz.data,
-                      .a_row = dz.ld,
-                      .a_col = 1,
-                      .b = w.row(c),
-                      .b_row = 1,
-                      .b_col = w.ld,
-                      .c = at_column(dx, c),
-                      .bias = nullptr,
-                      .accumulate = false,
-                      .epilogue = nullptr,
-                      .y = {},
-                      .params = {},
-                      .slope = {},
-                      .scratch = scratch});
+        return {.m = b.rows,
+                .n = this->columns(task),
+                .k = dense->w->cols,
+                .a = dz.data,
+                .a_row = dz.ld,
+                .a_col = 1,
+                .b = w.row(c),
+                .b_row = 1,
+                .b_col = w.ld,
+                .c = at_column(dx, c),
+                .bias = nullptr,
+                .accumulate = false,
+                .epilogue = nullptr,
+                .y = {},
+                .params = {},
+                .slope = {},
+                .scratch = scratch};
+    }
+};
+
+// Both of them on a device, which is asked for all that reads dz at once.
+template <class T>
+struct DenseBackward final : Step<T> {
+    DenseBackwardWeights<T> weights;
+    std::unique_ptr<DenseBackwardInput<T>> input;  // null: dx is not wanted
+
+    DenseBackward(const Table<T>& table, const std::string& label, Value<T> x, View<T> dz, bool through,
+                  const DenseArrays<T>* dense)
+        : Step<T>(table, "dense_backward " + label, Split::columns, dense->w->cols, true),
+          weights(table, "", true, x, dz, dense),
+          input(through ? std::make_unique<DenseBackwardInput<T>>(table, "", dz, x.gradient, dense) : nullptr) {}
+
+    double work(Index rows) const noexcept override { return weights.work(rows) + (input ? input->work(rows) : 0.0); }
+    void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const bool biased = weights.dense->bias != nullptr;
+        const Gemm<T> products[] = {weights.product(b, task, scratch),
+                                    input ? input->product(b, task, scratch) : Gemm<T>{}};
+        const ColumnSums<T> sums = biased ? weights.bias_sums(b, task) : ColumnSums<T>{};
+        this->k.at_once->products(products, input ? 2 : 1, biased ? &sums : nullptr, this->k.gemm);
+        weights.finish(b, task);
     }
 };
 

@@ -1,5 +1,5 @@
-// The end of the forward pass: targets fetched, loss, its gradient and the metrics' sums in one pass; and penalties,
-// which are part of the loss.
+// The end of the forward pass: targets fetched (which a device has from the beginning of it), loss, its gradient and
+// the metrics' sums in one pass; and penalties, which are part of the loss.
 #pragma once
 
 #include <algorithm>
@@ -17,28 +17,24 @@ struct MetricUse {
 
 template <class T>
 struct LossStep final : Step<T> {
-    Value<T> x;        // the network's last values: probabilities, logits or plain outputs
-    View<T> outputs;   // what metrics look at, where the loss computes it from x: null if x is it
-    View<T> targets;   // null where labels do
-    View<T> smoothed;  // the same with label smoothing, or null
-    int32_t* labels;   // null where targets are rows
-    T* weights;        // of the samples
+    Value<T> x;       // the network's last values: probabilities, logits or plain outputs
+    View<T> outputs;  // what metrics look at, where the loss computes it from x: null if x is it
+    const TargetRows<T>* target_rows;
+    View<T> smoothed;  // targets with label smoothing, or null
     LossSpec spec;
     Loss kind;    // spec's, or the one that contains the output activation
     bool binary;  // targets are smoothed towards one half, not towards the mean over the classes
     const std::vector<MetricUse>* metrics;
     double* losses;  // one a task
 
-    LossStep(const Table<T>& table, std::string label, Value<T> x, View<T> outputs, View<T> targets, View<T> smoothed,
-             int32_t* labels, T* weights, LossSpec spec, Loss kind, bool binary, const std::vector<MetricUse>* metrics,
+    LossStep(const Table<T>& table, std::string label, Value<T> x, View<T> outputs, const TargetRows<T>* target_rows,
+             View<T> smoothed, LossSpec spec, Loss kind, bool binary, const std::vector<MetricUse>* metrics,
              double* losses)
         : Step<T>(table, std::move(label), Split::rows, x.cols, false),
           x(x),
           outputs(outputs),
-          targets(targets),
+          target_rows(target_rows),
           smoothed(smoothed),
-          labels(labels),
-          weights(weights),
           spec(spec),
           kind(kind),
           binary(binary),
@@ -47,29 +43,10 @@ struct LossStep final : Step<T> {
 
     void run(const Batch& b, Index task, T*) const noexcept override {
         const Part part = part_of(*this, b, task);
-        const int64_t* const order = at_column(b.order, part.row);
-        int32_t* label = labels ? labels + part.row : nullptr;
-        const View<T> target = targets.data ? at(targets, part) : View<T>{};
-        if (label) {
-            this->k.gather_labels(part.rows, b.targets.labels + (order ? 0 : part.row), order, label);
-        } else {
-            const Rows& from = b.targets.values;
-            this->k.gather[int(from.source)](
-                {.rows = part.rows,
-                 .cols = x.cols,
-                 .src = static_cast<const char*>(from.data) + (b.order ? 0 : part.row * from.row_bytes),
-                 .src_row_bytes = from.row_bytes,
-                 .order = order,
-                 .dst = target});
-        }
-        T* weight = b.targets.weights ? weights + part.row : nullptr;
-        if (weight)
-            this->k.gather[int(Source::float64)]({.rows = part.rows,
-                                                  .cols = 1,
-                                                  .src = b.targets.weights + (order ? 0 : part.row),
-                                                  .src_row_bytes = sizeof(double),
-                                                  .order = order,
-                                                  .dst = {weight, 1}});
+        int32_t* const label = labels_of(part);
+        const View<T> target = values_of(part);
+        T* const weight = b.targets.weights ? target_rows->weights + part.row : nullptr;
+        if (!this->k.at_once) fetch(b, part, label, target, weight);
         View<const T> wanted = readonly(target);
         if (smoothed.data) {
             const View<T> smooth = at(smoothed, part);
@@ -98,11 +75,38 @@ struct LossStep final : Step<T> {
         for (const MetricUse& metric : *metrics) {
             double* sums = metric.sums + task * metric.width;
             if (!this->k.device) std::fill(sums, sums + metric.width, 0.0);  // a device's grow with the batches
-            this->k.metric[int(metric.spec.kind)](
-                {part.rows, part.cols, readonly(at(outputs.data ? outputs : x.data, part)),
-                 labels ? labels + part.row : nullptr, readonly(targets.data ? at(targets, part) : View<T>{}),
-                 metric.spec.params, sums});
+            this->k.metric[int(metric.spec.kind)]({part.rows, part.cols,
+                                                   readonly(at(outputs.data ? outputs : x.data, part)), labels_of(part),
+                                                   readonly(values_of(part)), metric.spec.params, sums});
         }
+    }
+
+private:
+    int32_t* labels_of(const Part& part) const noexcept { return at_column(target_rows->labels, part.row); }
+    View<T> values_of(const Part& part) const noexcept {
+        return target_rows->values.data ? at(target_rows->values, part) : View<T>{};
+    }
+    void fetch(const Batch& b, const Part& part, int32_t* label, View<T> target, T* weight) const noexcept {
+        const int64_t* const order = at_column(b.order, part.row);
+        if (label) {
+            this->k.gather_labels(part.rows, b.targets.labels + (order ? 0 : part.row), order, label);
+        } else {
+            const Rows& from = b.targets.values;
+            this->k.gather[int(from.source)](
+                {.rows = part.rows,
+                 .cols = x.cols,
+                 .src = static_cast<const char*>(from.data) + (b.order ? 0 : part.row * from.row_bytes),
+                 .src_row_bytes = from.row_bytes,
+                 .order = order,
+                 .dst = target});
+        }
+        if (weight)
+            this->k.gather[int(Source::float64)]({.rows = part.rows,
+                                                  .cols = 1,
+                                                  .src = b.targets.weights + (order ? 0 : part.row),
+                                                  .src_row_bytes = sizeof(double),
+                                                  .order = order,
+                                                  .dst = {weight, 1}});
     }
 };
 

@@ -1,7 +1,7 @@
 // Batch normalization by columns, with the activation that follows it, and layer normalization by rows.
 #pragma once
 
-#include "step.h"
+#include "steps_dense.h"
 
 namespace fusednet {
 
@@ -39,23 +39,52 @@ struct NormForward final : Step<T> {
         : Step<T>(table, std::move(label), Split::columns, cols, local), x(x), y(y), norm(norm) {}
 
     void run(const Batch& b, Index task, T*) const noexcept override {
+        const Index c = this->first_column(task);
+        const BatchNormForward<T> args = arguments(b, task);
+        const bool by_batch = norm->by_batch(b);
+        if (by_batch && this->k.at_once)
+            return this->k.at_once->batchnorm_by_batch[int(norm->f.kind)](args, norm->mean + c, norm->variance + c);
+        if (by_batch) this->k.batchnorm_statistics({args.rows, args.cols, args.x, norm->mean + c, norm->variance + c});
+        this->k.batchnorm_forward[int(norm->f.kind)](args);
+    }
+    BatchNormForward<T> arguments(const Batch& b, Index task) const noexcept {
         const Index c = this->first_column(task), cols = this->columns(task);
         const bool by_batch = norm->by_batch(b);
-        if (by_batch)
-            this->k.batchnorm_statistics({b.rows, cols, readonly(at_column(x, c)), norm->mean + c, norm->variance + c});
         const SlopeSource<T>* slope = norm->f.slope;
-        this->k.batchnorm_forward[int(norm->f.kind)](
-            {.rows = b.rows,
-             .cols = cols,
-             .x = readonly(at_column(x, c)),
-             .y = at_column(y, c),
-             .mean = by_batch ? norm->mean + c : values(norm->moving_mean, c),
-             .variance = by_batch ? norm->variance + c : values(norm->moving_variance, c),
-             .gamma = values(norm->gamma, c),
-             .beta = values(norm->beta, c),
-             .epsilon = norm->epsilon,
-             .params = norm->f.params,
-             .slope = slope ? slope->forward(this->k, b, this->cols, c, cols) : View<const T>{}});
+        return {.rows = b.rows,
+                .cols = cols,
+                .x = readonly(at_column(x, c)),
+                .y = at_column(y, c),
+                .mean = by_batch ? norm->mean + c : values(norm->moving_mean, c),
+                .variance = by_batch ? norm->variance + c : values(norm->moving_variance, c),
+                .gamma = values(norm->gamma, c),
+                .beta = values(norm->beta, c),
+                .epsilon = norm->epsilon,
+                .params = norm->f.params,
+                .slope = slope ? slope->forward(this->k, b, this->cols, c, cols) : View<const T>{}};
+    }
+};
+
+// A dense layer and its normalization on a device, which is asked for both at once.
+template <class T>
+struct DenseNormForward final : Step<T> {
+    DenseForward<T> dense;
+    NormForward<T> norm;
+
+    DenseNormForward(const Table<T>& table, const std::string& label, Value<T> x, View<T> z, View<T> y,
+                     const DenseArrays<T>* arrays, const Norm<T>* norm)
+        : Step<T>(table, "dense_forward " + label, Split::columns, arrays->w->cols, false),
+          dense(table, "", x, z, z, arrays, {}),
+          norm(table, "", true, arrays->w->cols, z, y, norm) {}
+
+    double work(Index rows) const noexcept override { return dense.work(rows); }
+    void run(const Batch& b, Index task, T* scratch) const noexcept override {
+        const Norm<T>& arrays = *norm.norm;
+        if (arrays.by_batch(b))
+            return this->k.at_once->dense_by_batch[int(arrays.f.kind)](
+                dense.product(b, task, scratch), norm.arguments(b, task), arrays.mean, arrays.variance, this->k.gemm);
+        dense.run(b, task, scratch);
+        norm.run(b, task, scratch);
     }
 };
 

@@ -8,15 +8,18 @@
 
 namespace fusednet {
 
-// x (n, c) = the batch's rows of the caller's array.
+// x (n, c) = the batch's rows of the caller's array. A device gets its targets with them, where it has any.
 template <class T>
 struct GatherRows final : Step<T> {
     Value<T> x;
+    const TargetRows<T>* targets;
     static constexpr Index rows_a_gather = 16;  // nothing but memory to wait for: small batches too are for all threads
 
-    GatherRows(const Table<T>& table, Value<T> x) : Step<T>(table, "gather", Split::rows, x.cols, false), x(x) {}
+    GatherRows(const Table<T>& table, Value<T> x, const TargetRows<T>* targets)
+        : Step<T>(table, "gather", Split::rows, x.cols, false), x(x), targets(targets) {}
     Index tasks(Index rows) const noexcept override { return divide_up(rows, most(rows)); }
     void run(const Batch& b, Index task, T*) const noexcept override {
+        if (this->k.at_once) return gather_at_once(b);
         const Index row = task * most(b.rows);
         const auto* from = static_cast<const char*>(b.x.data) + (b.order ? 0 : row * b.x.row_bytes);
         this->k.gather[int(b.x.source)]({.rows = b.rows - row < most(b.rows) ? b.rows - row : most(b.rows),
@@ -29,6 +32,23 @@ struct GatherRows final : Step<T> {
 
 private:
     Index most(Index rows) const noexcept { return this->k.device ? rows : rows_a_gather; }
+    void gather_at_once(const Batch& b) const noexcept {
+        const auto rows = [&](const Rows& from, Index cols, View<T> to) {
+            return Gathering<T>{{b.rows, cols, from.data, from.row_bytes, b.order, to, b.cursor}, from.source};
+        };
+        Gathering<T> all[3] = {rows(b.x, x.cols, x.data)};
+        Index count = 1;
+        if (b.targets.labels && targets->labels) {
+            all[count] = rows({}, 1, {});
+            all[count].labels = b.targets.labels;
+            all[count++].to = targets->labels;
+        }
+        if (b.targets.values.data && targets->values.data)
+            all[count++] = rows(b.targets.values, targets->cols, targets->values);
+        if (b.targets.weights && targets->weights)
+            all[count++] = rows({b.targets.weights, sizeof(double), Source::float64, true}, 1, {targets->weights, 1});
+        this->k.at_once->gathers(all, count);
+    }
 };
 
 template <class T>

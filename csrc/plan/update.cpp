@@ -37,14 +37,19 @@ double PlanBase::current_learning_rate() const noexcept {
     return schedule_value(spec.schedule, double(step), spec.schedule_params.data(), int(spec.schedule_params.size()));
 }
 
-// On a device: the norms of all gradients that are asked for.
+// On a device: the norms of all gradients that are asked for, and whether the batch's statistics are finite.
 template <class T>
 template <class Asked>
 void Plan<T>::measure_at_once(const Asked& asked) noexcept {
-    asked_.norms.clear();
+    auto& all = asked_.measures;
+    all.clear();
     for (const Tensor<T>* t : trained_)
-        if (asked(*t)) asked_.norms.push_back({t->rows, t->cols, readonly(t->gradient), t->norms});
-    table_.squared_norms(asked_.norms.data(), Index(asked_.norms.size()));
+        if (asked(*t)) all.push_back({t->rows, t->cols, readonly(t->gradient), t->norms});
+    for (size_t i = 0; i < learning_norms_.size(); ++i) {
+        const Index cols = learning_norms_[i]->moving_variance->cols;
+        all.push_back({1, cols, {learning_norms_[i]->variance, cols}, sound_ + i, false});
+    }
+    table_.at_once->measure(all.data(), Index(all.size()));
 }
 
 // The norms of gradients that were set, joined at the end of an accumulation by those kept so far.
@@ -68,10 +73,11 @@ void Plan<T>::measure_gradients(double accumulated_scale) noexcept {
 template <class T>
 Judgement Plan<T>::judgement(const Batch& batch) const noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
+    const bool penalises = std::any_of(trained_.begin(), trained_.end(), [](const auto* t) { return t->penalties; });
     return {.rows = batch.rows,
             .loss_scale = batch.loss_scale,
             .losses = int32_t(row_tasks(table_, batch.rows)),
-            .penalties = int32_t(trained_.size()),
+            .penalties = penalises ? int32_t(trained_.size()) : 0,
             .activities = int32_t(activity_.size()),
             .tensors = int32_t(trained_.size()),
             .statistics = 0,
@@ -89,7 +95,11 @@ Judgement Plan<T>::judgement(const Batch& batch) const noexcept {
             .largest = double(std::numeric_limits<T>::max()),
             .sound = sound_,
             .verdict = verdict_,
-            .totals = nullptr};
+            .totals = nullptr,
+            .cursor = nullptr,
+            .multipliers = 0,
+            .ahead = nullptr,
+            .now = nullptr};
 }
 
 template <class T>
@@ -127,25 +137,13 @@ bool Plan<T>::finite_gradients(Result& result) {
 
 // A variance beyond the type would stay in the moving average for good.
 template <class T>
-void Plan<T>::inspect_statistics() noexcept {
-    if (table_.device) {
-        auto& wanted = asked_.statistics;
-        wanted.clear();
-        for (size_t i = 0; i < learning_norms_.size(); ++i) {
-            const Index cols = learning_norms_[i]->moving_variance->cols;
-            wanted.push_back({1, cols, {learning_norms_[i]->variance, cols}, sound_ + i});
-        }
-        return table_.first_nonfinite_rows(wanted.data(), Index(wanted.size()));
-    }
+bool Plan<T>::finite_statistics(const Batch& batch, Result& result) {
     for (size_t i = 0; i < learning_norms_.size(); ++i) {
         const Index cols = learning_norms_[i]->moving_variance->cols;
-        table_.first_nonfinite_row(1, cols, {learning_norms_[i]->variance, cols}, sound_ + i);
+        Index row = 0;
+        table_.first_nonfinite_row(1, cols, {learning_norms_[i]->variance, cols}, &row);
+        sound_[i] = row < 1 ? std::numeric_limits<double>::infinity() : 0.0;
     }
-}
-
-template <class T>
-bool Plan<T>::finite_statistics(const Batch& batch, Result& result) {
-    inspect_statistics();
     Judgement j = judgement(batch);
     j.tensors = 0;
     j.statistics = int32_t(learning_norms_.size());
@@ -158,10 +156,8 @@ bool Plan<T>::finite_statistics(const Batch& batch, Result& result) {
 // The norms that steps of their own have measured. Where that cannot be relied on, the gradient itself is looked at.
 template <class T>
 void Plan<T>::settle_norms(const Batch& batch, Interrupt& interrupt) noexcept {
-    if (table_.device) {  // at the end of its backward pass: none of them has been measured yet
-        if (batch.accumulated_scale > 0.0) return;  // steps of their own have added up and measured
-        return measure_at_once([](const Tensor<T>& t) { return !t.penalties; });
-    }
+    if (table_.device)  // at the end of its backward pass; what is accumulated or penalised has been measured
+        return measure_at_once([&](const Tensor<T>& t) { return !t.penalties && !(batch.accumulated_scale > 0.0); });
     const bool clips = spec_.optimizer.global_clip_norm < OptimizerSpec::none;
     for (const KernelGradient<T>* gradient : measured_) {
         const Tensor<T>& w = *gradient->w;
@@ -272,14 +268,14 @@ void Plan<T>::prepare_scalars() {
 template <class T>
 void Plan<T>::update(const Batch& batch, Interrupt& interrupt) noexcept {
     ++step;
-    if (table_.device) return update_at_once();
+    if (table_.device) return update_at_once(batch);
     std::fill(updated_.begin(), updated_.end(), uint8_t{0});
     update_chunks(batch.rows, interrupt);
 }
 
-// A device's chunks are whole arrays, and nothing interrupts it.
+// A device's chunks are whole arrays, and nothing interrupts it. Moving averages go with them.
 template <class T>
-void Plan<T>::update_at_once() noexcept {
+void Plan<T>::update_at_once(const Batch& batch) noexcept {
     const OptimizerSpec& spec = spec_.optimizer;
     auto& all = asked_.updates;
     all.clear();
@@ -288,7 +284,9 @@ void Plan<T>::update_at_once() noexcept {
         all.push_back(
             update_args(t, chunk.begin, 1, chunk.count, chunk.count, {t.gradient.data + chunk.begin, chunk.count}));
     }
-    table_.optimizer_updates[int(spec.kind)](all.data(), Index(all.size()));
+    const auto& averages = averages_asked(batch);
+    table_.at_once->optimizer_updates[int(spec.kind)](all.data(), Index(all.size()), averages.data(),
+                                                      Index(averages.size()));
     for (const UpdateArgs<T>& args : all)
         if (args.average && spec.overwrite > 0 && step % spec.overwrite == 0)
             table_.scaled_add({args.rows, args.cols, {}, {args.average, args.ld}, nullptr, {args.w, args.ld}});
@@ -364,24 +362,24 @@ void Plan<T>::keep_gradients() noexcept {
 }
 
 template <class T>
-void Plan<T>::move_averages(const Batch& batch) noexcept {
-    if (table_.device) {
-        auto& all = asked_.averages;
-        all.clear();
-        for (const Norm<T>* norm : norms_) {
-            if (!norm->by_batch(batch)) continue;
-            const Index cols = norm->moving_mean->cols;
-            all.push_back({cols, norm->moving_mean->value.data, norm->mean, norm->momentum});
-            all.push_back({cols, norm->moving_variance->value.data, norm->variance, norm->momentum});
-        }
-        return table_.moving_averages(all.data(), Index(all.size()));
-    }
+auto Plan<T>::averages_asked(const Batch& batch) noexcept -> const std::vector<MovingAverage<T>>& {
+    auto& all = asked_.averages;
+    all.clear();
     for (const Norm<T>* norm : norms_) {
         if (!norm->by_batch(batch)) continue;
         const Index cols = norm->moving_mean->cols;
-        table_.moving_average(cols, norm->moving_mean->value.data, norm->mean, norm->momentum);
-        table_.moving_average(cols, norm->moving_variance->value.data, norm->variance, norm->momentum);
+        all.push_back({cols, norm->moving_mean->value.data, norm->mean, norm->momentum});
+        all.push_back({cols, norm->moving_variance->value.data, norm->variance, norm->momentum});
     }
+    return all;
+}
+
+template <class T>
+void Plan<T>::move_averages(const Batch& batch) noexcept {
+    const auto& all = averages_asked(batch);
+    if (table_.device)
+        return table_.at_once->optimizer_updates[int(spec_.optimizer.kind)](nullptr, 0, all.data(), Index(all.size()));
+    for (const MovingAverage<T>& a : all) table_.moving_average(a.n, a.moving, a.value, a.momentum);
 }
 
 template class Plan<float>;

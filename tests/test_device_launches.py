@@ -1,0 +1,160 @@
+"""Short batches on a device, whose kernels share launches: the CPU's results, whatever the shapes, and few launches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fusednet
+from fusednet.layers import (
+    ELU,
+    BatchNormalization,
+    Dense,
+    DropConnect,
+    Maxout,
+    PReLU,
+)
+from fusednet.optimizers import SGD, Adam
+
+CROSSENTROPY = "sparse_categorical_crossentropy"
+
+
+def normalized(*widths, classes=2, **dense):
+    layers = [layer for width in widths for layer in (Dense(width, **dense), BatchNormalization(), ELU())]
+    return [*layers, Dense(classes, "softmax")]
+
+
+# The network, its inputs, the batch and the most kernels that a step may have.
+STEPS = {
+    "64-64-64-2": (lambda: normalized(64, 64), 64, 32, 15),
+    # the first layer's product is large: it and its bias go apart, and its gradient's norm is joined from parts
+    "784-300-100-10": (lambda: normalized(300, 100, classes=10), 784, 50, 17),
+    "a taller batch": (lambda: normalized(64, 64), 64, 256, 20),
+    "no bias": (lambda: normalized(64, 64, use_bias=False), 64, 32, 15),
+    "tanh": (lambda: [Dense(32, "tanh"), Dense(16, "tanh"), Dense(4, "softmax")], 4, 32, 15),
+}
+
+
+@pytest.mark.parametrize("net", STEPS)
+def test_launches_of_a_step(device, net):
+    layers, features, batch, most = STEPS[net]
+    model = fusednet.Sequential(layers(), seed=5)
+    model.compile(Adam(0.01, global_clipnorm=1.0), CROSSENTROPY, device=device)
+    g = np.random.default_rng(0)
+    x, y = g.normal(size=(4 * batch, features)).astype(np.float32), g.integers(0, 2, 4 * batch)
+    model.fit(x, y, batch_size=batch, verbose=0)
+    library = device == "cuda"  # whose large products may be two kernels
+    assert 0 < model.plan.kernels <= most + library
+
+
+def test_launches_with_all_that_a_batch_can_have(device):
+    """Rows of targets and weights come with those of x."""
+    model = fusednet.Sequential([Dense(5, input_shape=[3]), Dense(2)], seed=5)
+    model.compile("sgd", "mse", device=device)
+    g = np.random.default_rng(0)
+    x, y = g.normal(size=(64, 3)), g.normal(size=(64, 2))
+    counts = []
+    for weights in (None, g.uniform(0.5, 1.5, 64)):
+        model.fit(x, y, batch_size=16, sample_weight=weights, verbose=0)
+        counts.append(model.plan.kernels)
+    assert counts == [9, 9]
+
+
+NETS = {
+    "odd": (lambda: normalized(33, 7, classes=5), 13),
+    "one column": (lambda: normalized(1, 5, classes=3), 1),
+    "wide": (lambda: normalized(257, 66, classes=5), 70),
+    "first": (lambda: [BatchNormalization(), Dense(9), BatchNormalization(center=False), Dense(5, "softmax")], 6),
+    "logits": (lambda: [Dense(6, "relu"), Dense(5), BatchNormalization(scale=False), fusednet.layers.Softmax()], 4),
+    "learned slopes": (
+        lambda: [
+            *(Dense(20, use_bias=False), BatchNormalization(), PReLU()),
+            *(Dense(11), BatchNormalization(), PReLU(shared=True)),
+            Dense(5, "softmax"),
+        ],
+        9,
+    ),
+    "frozen": (
+        lambda: [
+            *(Dense(10), BatchNormalization(trainable=False), ELU()),
+            *(Dense(9, trainable=False), BatchNormalization(), ELU()),
+            Dense(5, "softmax"),
+        ],
+        8,
+    ),
+    "pieces": (lambda: [Maxout(7, 3), DropConnect(9, 0.3), Dense(5, "softmax", kernel_regularizer="l2")], 5),
+}
+
+
+def batch_of(rows, features, seed=0):
+    g = np.random.default_rng([rows, features, seed])
+    return g.normal(1.0, 2.0, (rows, features)).astype(np.float32), g.integers(0, 5, rows) % 3
+
+
+def pair(device, net, optimizer=None):
+    layers, features = NETS[net]
+    for name in (device, "cpu"):
+        model = fusednet.Sequential(layers(), seed=5)
+        model.compile(optimizer or SGD(0.05, global_clipnorm=0.7), CROSSENTROPY, device=name)
+        yield model, features
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 31, 32, 50, 65, 127, 128, 129, 200])
+@pytest.mark.parametrize("net", NETS)
+def test_gradients_are_the_cpus(device, net, rows):
+    """Around where batches are short enough, for columns that no vector's width divides."""
+    (there, features), (here, _) = pair(device, net)
+    x, y = batch_of(rows, features)
+    got, want = there.compute_gradients(x, y), here.compute_gradients(x, y)
+    for (name, gradient), ours in zip(want.items(), got.values(), strict=True):
+        size = max(float(np.abs(gradient).max()), 3e-2)  # a bias's before BatchNorm is rounding alone
+        np.testing.assert_allclose(ours, gradient, atol=1e-4 * size, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 32, 129])
+@pytest.mark.parametrize("net", NETS)
+def test_training_is_the_cpus(device, net, batch):
+    """Weights, moving statistics and losses after two epochs, the last batch of each a short one."""
+    (there, features), (here, _) = pair(device, net)
+    x, y = batch_of(3 * batch + 2 if batch > 1 else 6, features)
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, len(x))
+    ours, theirs = (m.fit(x, y, batch_size=batch, epochs=2, sample_weight=weights, verbose=0) for m in (there, here))
+    np.testing.assert_allclose(ours.history["loss"], theirs.history["loss"], rtol=2e-4)
+    for got, want in zip(there.get_weights(), here.get_weights(), strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [2, 7, 130])
+@pytest.mark.parametrize("net", [name for name in NETS if name != "pieces"])
+def test_gradients_in_float64(device, net, rows):
+    model = next(pair(device, net))[0]
+    assert fusednet.check_gradients(model, *batch_of(rows, NETS[net][1]), max_elements=6, inputs=True)
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+def test_a_refused_step_leaves_moving_statistics(device, bad):
+    """They move in the launch of the update, which does nothing then."""
+    x, y = batch_of(96, NETS["odd"][1])
+    broken = x.copy()
+    broken[32 * bad + 3] = np.nan
+    model, twin = (next(pair(device, "odd", Adam(0.01)))[0] for _ in range(2))
+    for one in (model, twin):
+        one.fit(x, y, batch_size=32, verbose=0, shuffle=False)
+    with pytest.raises(fusednet.NonFiniteError, match=f"step {3 + bad + 1}\\b"):
+        model.fit(broken, y, batch_size=32, shuffle=False, verbose=0, check_finite=False)
+    if bad:
+        twin.fit(x[: 32 * bad], y[: 32 * bad], batch_size=32, shuffle=False, verbose=0)
+    for ours, theirs in zip(model._engine.read().values(), twin._engine.read().values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    model.fit(x, y, batch_size=32, verbose=0)
+
+
+def test_statistics_beyond_the_type_refuse_a_step(device):
+    """A finite loss and finite gradients, but a variance that float32 does not hold."""
+    layers = lambda: [BatchNormalization(center=False, scale=False), Dense(2, "softmax")]  # noqa: E731
+    model = fusednet.Sequential(layers(), seed=5)
+    model.compile("sgd", CROSSENTROPY, device=device)
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype(np.float32)
+    x[:, 1] *= np.float32(1e25)
+    with pytest.raises(fusednet.NonFiniteError, match="variance became inf in epoch 1, step 1"):
+        model.fit(x, np.arange(32) % 2, batch_size=32, verbose=0)
