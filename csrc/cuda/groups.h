@@ -88,18 +88,6 @@ public:
         group_.count = 0;
         blocks_ = 0;
     }
-    // The last of them in one launch with another kernel.
-    template <class Other>
-    void flush_beside(Index blocks, const Other& other) noexcept {
-        if (blocks == 0) return flush();
-        if (blocks > INT32_MAX - blocks_) flush();
-        if (group_.count > 0)
-            launch(name_, blocks_ + blocks, Beside<Group<K, most>, Other>{group_, other, blocks_});
-        else
-            launch(name_, blocks, other);
-        group_.count = 0;
-        blocks_ = 0;
-    }
 
 private:
     const char* name_;
