@@ -102,7 +102,7 @@ def test_a_step_that_lost_its_core_changes_nothing() -> None:
     run(sharing, machine, 100)
     for _ in range(100):
         run(sharing, lambda _: (6000 * US, True), 1)
-        assert run(sharing, machine, 500).count(True) <= 10
+        assert run(sharing, machine, 500).count(True) <= 20
 
 
 def test_sizes_of_a_kind_go_together() -> None:
