@@ -26,12 +26,12 @@ def normalized(*widths, classes=2, **dense):
 
 # The network, its inputs, the batch and the most kernels that a step may have.
 STEPS = {
-    "64-64-64-2": (lambda: normalized(64, 64), 64, 32, 15),
+    "64-64-64-2": (lambda: normalized(64, 64), 64, 32, 13),
     # the first layer's product is large: it and its bias go apart, and its gradient's norm is joined from parts
     "784-300-100-10": (lambda: normalized(300, 100, classes=10), 784, 50, 17),
     "a taller batch": (lambda: normalized(64, 64), 64, 256, 20),
-    "no bias": (lambda: normalized(64, 64, use_bias=False), 64, 32, 15),
-    "tanh": (lambda: [Dense(32, "tanh"), Dense(16, "tanh"), Dense(4, "softmax")], 4, 32, 15),
+    "no bias": (lambda: normalized(64, 64, use_bias=False), 64, 32, 13),
+    "tanh": (lambda: [Dense(32, "tanh"), Dense(16, "tanh"), Dense(4, "softmax")], 4, 32, 13),
 }
 
 
