@@ -364,6 +364,7 @@ void register_info(py::module_& m) {
     m.def("why_no_device", &why_no_device, py::arg("name"));
     m.def("get_num_threads", &get_threads);
     m.def("set_num_threads", &set_threads, py::arg("count"));
+    m.def("streamed_bytes", &streamed_bytes);
     m.def("cgroup_cpus", &cgroup_cpus, py::arg("groups"), py::arg("root"));
     m.def(
         "random_uniform",
