@@ -110,8 +110,10 @@ bool ready_optimizer_update(const std::array<PyObject*, 9>& given) {
     const Ready w(w_given, true), g(g_given, false, &w);
     if (!g || held != slot_counts[row]) return false;
     void* slot[max_slots] = {};
+    std::array<py::object, max_slots> kept;  // another thread may change the list
     for (Index i = 0; i < held; ++i) {
-        const Ready one(PySequence_Fast_GET_ITEM(slots, i), true, &w);
+        kept[size_t(i)] = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(slots, i));
+        const Ready one(kept[size_t(i)].ptr(), true, &w);
         if (!one) return false;
         slot[i] = one.vector<void>();
     }
