@@ -15,7 +15,7 @@ from fusednet import _native, ops
 ROWS = {r["name"]: r for r in _native.activation_rows()}
 LABELS = {"softmax_crossentropy", "crossentropy", "softmax_focal_crossentropy", "categorical_focal_crossentropy"}
 # Several tasks each, whole and broken ones: a batch, one long row, many short rows, rows with gaps between them.
-STREAMED = 1 << 24  # bytes of an output that is written past the caches
+STREAMED = _native.streamed_bytes() + 1  # an output that is written past the caches
 SHAPES = {"batch": (300, 517), "row": (1, 150_001), "short": (9001, 17), "apart": (300, 517)}
 
 

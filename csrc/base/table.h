@@ -354,6 +354,9 @@ template <class T>
 struct AtOnce;  // at_once.h
 
 template <class T>
+struct BatchNormRows;
+
+template <class T>
 using Product = void (*)(const Gemm<T>&) noexcept;
 
 // Products of fewer bits that a CPU's additions to another table's instruction set make faster.
@@ -404,24 +407,11 @@ struct Table {
     void (*first_nonfinite_row)(Index rows, Index cols, View<const T> x, Index* row) noexcept;  // `rows`: there is none
     Product<T> reduced[int(Precision::count)] = {};                                             // see Products
     const AtOnce<T>* at_once = nullptr;                                                         // of a device alone
-    const char* base = nullptr;      // the table that all but the products are of, if not this one
-    const Device* device = nullptr;  // where the arrays lie; null: in the host's memory
+    const BatchNormRows<T>* batchnorm_rows = nullptr;  // norm_rows.h; null on devices
+    const char* base = nullptr;                        // the table that all but the products are of, if not this one
+    const Device* device = nullptr;                    // where the arrays lie; null: in the host's memory
 
     Product<T> product(Precision p) const noexcept { return reduced[int(p)] ? reduced[int(p)] : gemm; }
-};
-
-// Per row of the catalogue: does the derivative read the output (true) or the input (false), does it read either, and
-// where does its slope come from?
-struct ActivationTraits {
-    bool from_output, reads_saved;
-    Slope slope;
-};
-
-// What the float64 formulas alone define: step scalars (bias corrections and the like) and traits.
-struct Formulas {
-    ActivationTraits activation[int(Activation::count)];
-    // t: the step's number, from 1. hyper: the row's hyper-parameters, learning rate first. Writes `scalars`.
-    void (*optimizer_scalars[int(Optimizer::count)])(double t, const double* hyper, double* scalars) noexcept;
 };
 
 }  // namespace fusednet

@@ -46,9 +46,11 @@ inline std::string size_text(Index size) {
     return size == any_size ? "n" : std::to_string(size);
 }
 
+// NumPy has one description of most types' arrays; others may be equivalent to it.
 template <class T>
 bool has_type(const py::array& a) {
-    return py::isinstance<py::array_t<T>>(a);
+    static const PyObject* const usual = py::dtype::of<T>().release().ptr();
+    return py::detail::array_proxy(a.ptr())->descr == usual || py::isinstance<py::array_t<T>>(a);
 }
 
 // Elements where they should be, whole words in memory, columns next to each other.

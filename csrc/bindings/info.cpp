@@ -368,6 +368,7 @@ void register_info(py::module_& m) {
         .def(py::init<>())
         .def("begin", &Sharing::begin, py::arg("rows"))
         .def("end", &Sharing::end, py::arg("ns"), py::arg("helped"));
+    m.def("streamed_bytes", &streamed_bytes);
     m.def("cgroup_cpus", &cgroup_cpus, py::arg("groups"), py::arg("root"));
     m.def(
         "random_uniform",

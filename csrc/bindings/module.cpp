@@ -9,6 +9,7 @@ PYBIND11_MODULE(_native, m) {
     fusednet::bindings::register_info(m);
     fusednet::bindings::register_plan(m);
     fusednet::bindings::register_ops_activations(m);
+    fusednet::bindings::register_ops_batchnorm(m);
     fusednet::bindings::register_ops_blocks(m);
     fusednet::bindings::register_ops_layers(m);
     fusednet::bindings::register_ops_losses(m);

@@ -21,14 +21,26 @@ inline constexpr const char* schedule_names[] = {FUSEDNET_SCHEDULES(FUSEDNET_NAM
 inline constexpr const char* optimizer_names[] = {FUSEDNET_OPTIMIZERS(FUSEDNET_NAME)};
 #undef FUSEDNET_NAME
 
+// How many names a list of them holds, as many as there are commas between them.
+constexpr Index names_in(const char* list) {
+    Index count = *list ? 1 : 0;
+    for (; *list; ++list) count += *list == ',';
+    return count;
+}
+#define FUSEDNET_SLOTS(name, Struct, slots, ...) slots,
+#define FUSEDNET_HYPER(name, Struct, slots, slot_names, first, hyper, ...) names_in(hyper),
+inline constexpr Index slot_counts[] = {FUSEDNET_OPTIMIZERS(FUSEDNET_SLOTS)};
+inline constexpr Index hyper_counts[] = {FUSEDNET_OPTIMIZERS(FUSEDNET_HYPER)};
+#undef FUSEDNET_HYPER
+#undef FUSEDNET_SLOTS
+
 // The row's number, or an error that lists the known names.
 template <class Row, size_t count>
 Row row_of(const char* op, const char* argument, const char* const (&names)[count], const std::string& wanted) {
-    std::string known;
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; ++i)
         if (wanted == names[i]) return Row(i);
-        known += (i ? ", " : "") + std::string(names[i]);
-    }
+    std::string known;
+    for (size_t i = 0; i < count; ++i) known += (i ? ", " : "") + std::string(names[i]);
     throw pybind11::value_error("[" + std::string(op) + "] '" + argument + "' expects one of " + known + ", got '" +
                                 wanted + "'");
 }

@@ -68,7 +68,7 @@ inline void check_apart(const char* op, const char* name, const py::array& out, 
 }
 
 template <class T>
-View<const T> no_slope(const char* op, const std::string& activation, const py::object& slope) {
+View<const T> no_slope(const char* op, const char* activation, const py::object& slope) {
     if (!slope.is_none())
         throw py::type_error(Argument{op, "slope"}.where() + "None for " + activation + ", got an array");
     return {};
@@ -77,7 +77,7 @@ View<const T> no_slope(const char* op, const std::string& activation, const py::
 // The slopes of an activation that has them: (cols), one row for all, or one for each element.
 template <class T>
 View<const T> slope_of(const char* op, Activation row, const py::object& slope, Index rows, Index cols) {
-    const std::string name = activation_names[int(row)];
+    const char* const name = activation_names[int(row)];
     if (formulas().activation[int(row)].slope == Slope::none) return no_slope<T>(op, name, slope);
     const Argument argument{op, "slope"};
     if (!py::isinstance<py::array>(slope))

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ops.h"
+#include "ready.h"
 #include "register.h"
 #include "share.h"
 
@@ -9,7 +10,7 @@ namespace fusednet::bindings {
 namespace {
 
 void check_hyper(const char* op, Optimizer row, const std::vector<double>& hyper) {
-    const size_t wanted = optimizer_hyper(row).size();
+    const auto wanted = size_t(hyper_counts[int(row)]);
     if (hyper.size() != wanted)
         Argument{op, "hyper"}.bad_value(std::to_string(wanted) + " values", std::to_string(hyper.size()));
 }
@@ -34,6 +35,21 @@ std::vector<double> optimizer_scalars(const std::string& optimizer, int64_t step
     scalars_of("optimizer_scalars", row_of<Optimizer>("optimizer_scalars", "optimizer", optimizer_names, optimizer),
                step, hyper, scalars.data());
     return scalars;
+}
+
+constexpr double update_flops = 16;
+
+template <class T>
+void share_update(const Table<T>& table, Optimizer row, const UpdateArgs<T>& args) {
+    share_tiles(1, args.cols, 1, elements_a_task, update_flops, [&](const Tile& t) {
+        UpdateArgs<T> part = args;
+        part.cols = part.ld = t.cols;
+        part.w = args.w + t.col;
+        part.g = {args.g.data + t.col, t.cols};
+        for (T*& slot : part.slot) slot = part_of(slot, t.col);
+        part.average = part_of(args.average, t.col);
+        table.optimizer_update[int(row)](part);
+    });
 }
 
 void optimizer_update(const std::string& optimizer, const py::array& w, const py::object& g,
@@ -63,24 +79,61 @@ void optimizer_update(const std::string& optimizer, const py::array& w, const py
                            .scale = &sent->scale,
                            .clip_value = clip_value.value_or(INFINITY)};
         if (!args.g.data) throw py::type_error("[optimizer_update] 'g' expects an array, got None");
-        const size_t wanted = optimizer_slots(row).size();
+        const auto wanted = size_t(slot_counts[int(row)]);
         if (slots.size() != wanted)
             Argument{op, "slots"}.bad_value(std::to_string(wanted) + " arrays", std::to_string(slots.size()));
         for (size_t i = 0; i < slots.size(); ++i) args.slot[i] = vector<T>(op, "slots", slots[i], n, true);
         args.decays = decay != 0.0;
         args.average = vector<T>(op, "average", average, n, true);
         const Table<T>& table = table_for<T>(op, isa);
-        const py::gil_scoped_release release;
-        share_tiles(1, n, 1, elements_a_task, 16, [&](const Tile& t) {
-            UpdateArgs<T> part = args;
-            part.cols = part.ld = t.cols;
-            part.w = args.w + t.col;
-            part.g = {args.g.data + t.col, t.cols};
-            for (T*& slot : part.slot) slot = part_of(slot, t.col);
-            part.average = part_of(args.average, t.col);
-            table.optimizer_update[int(row)](part);
-        });
+        without_gil(update_flops * double(n), [&] { share_update(table, row, args); });
     });
+}
+
+// As adam_update calls it: no average. step, hyper, scale, clip_value, decay are Python's numbers; no limit is None.
+bool ready_optimizer_update(const std::array<PyObject*, 9>& given) {
+    const auto [number, w_given, g_given, slots, step_given, hyper, scale, limit, decay] = given;
+    const int row = ready_row(number, int(Optimizer::count));
+    if (row < 0 || !PyLong_Check(step_given)) return false;
+    const long long step = PyLong_AsLongLong(step_given);
+    struct {
+        StepScalars scalars{};
+        double scale = 1;
+    } numbers;
+    double clip_value = INFINITY, values[max_hyper] = {};
+    Index count = 0;
+    if (step < 1 || !ready_numbers(hyper, values, max_hyper, &count) || count != hyper_counts[row]) return false;
+    if (!ready_number(scale, numbers.scale) || !ready_number(decay, numbers.scalars.decay)) return false;
+    if (limit != Py_None && !ready_number(limit, clip_value)) return false;
+    if (!PyTuple_CheckExact(slots) && !PyList_CheckExact(slots)) return false;
+    const Index held = PySequence_Fast_GET_SIZE(slots);
+    const Ready w(w_given, true), g(g_given, false, &w);
+    if (!g || held != slot_counts[row]) return false;
+    void* slot[max_slots] = {};
+    std::array<py::object, max_slots> kept;  // another thread may change the list
+    for (Index i = 0; i < held; ++i) {
+        kept[size_t(i)] = py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(slots, i));
+        const Ready one(kept[size_t(i)].ptr(), true, &w);
+        if (!one) return false;
+        slot[i] = one.vector<void>();
+    }
+    formulas().optimizer_scalars[row](double(step), values, numbers.scalars.optimizer);
+    with_table(w, [&]<class T>(const Table<T>& table) {
+        const Index n = w.size();
+        UpdateArgs<T> args{.rows = 1,
+                           .cols = n,
+                           .ld = n,
+                           .w = w.vector<T>(),
+                           .g = {g.vector<const T>(), n},
+                           .slot = {},
+                           .scalars = &numbers.scalars,
+                           .scale = &numbers.scale,
+                           .clip_value = clip_value,
+                           .decays = numbers.scalars.decay != 0.0};
+        for (Index i = 0; i < held; ++i) args.slot[i] = static_cast<T*>(slot[i]);
+        without_gil(update_flops * double(n), [&] { share_update(table, Optimizer(row), args); });
+    });
+    return true;
 }
 
 double squared_norm(const py::array& x, const Isa& isa) {
@@ -208,6 +261,8 @@ void register_ops_updates(py::module_& m) {
     define(m, "penalty_gradient", &penalty_gradient, arg("w"), arg("g"), arg("l1"), arg("l2"), arg("isa") = none);
     define(m, "accumulate", &accumulate, arg("sum"), arg("g"), arg("scale"), arg("isa") = none);
     define(m, "schedule_value", &value_of_schedule, arg("name"), arg("params"), arg("step"));
+    define_ready<9, &ready_optimizer_update>(m, "ready_optimizer_update",
+                                             "(row, w, g, slots, step, hyper, scale, clip_value, decay, /)");
     define(m, "squared_norm", &squared_norm, arg("x"), arg("isa") = none);
 }
 

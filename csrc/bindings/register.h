@@ -14,6 +14,7 @@ void register_device_array(pybind11::module_& m);
 void register_info(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_ops_activations(pybind11::module_& m);
+void register_ops_batchnorm(pybind11::module_& m);
 void register_ops_blocks(pybind11::module_& m);
 void register_ops_layers(pybind11::module_& m);
 void register_ops_losses(pybind11::module_& m);

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <vector>
+#ifdef __linux__
+#include <unistd.h>
+#endif
 
 #include "../cpu/pool.h"
 #include "arrays.h"
@@ -15,14 +18,30 @@ namespace fusednet::bindings {
 // Elements of a task: 32 KB of float32, so that it starts from the second-level cache and costs more than its call.
 constexpr Index elements_a_task = 8 * 1024;
 
-// What a thread may write past the caches: from 16 MB on, most of it would be gone before anyone reads it.
-constexpr Index streamed_bytes = Index(1) << 24;
+// What is written past the caches: more than the last of them holds, of which most would be gone before anyone reads
+// it. Not what is overwritten in place: that has been read, it is in the caches. 4 M floats into an L3 of 32 MB took
+// 0.65 ms the usual way and 0.99 past it, 16 M 4.5 and 3.0 (Zen 4, two threads, November 2026). A larger cache serves
+// more cores.
+inline Index streamed_bytes() noexcept {
+    static const Index bytes = [] {
+        Index last = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+        last = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+        return std::clamp(last, Index(1) << 24, Index(1) << 26);
+    }();
+    return bytes;
+}
+inline bool past_caches(Index bytes) noexcept {
+    return bytes > streamed_bytes();
+}
 
-// Whether `out` is such, and nothing that is overwritten in place: that has been read, it is in the caches.
-inline bool past_caches(const py::array& out, std::initializer_list<const py::array*> inputs) {
-    for (const py::array* in : inputs)
-        if (out.data() == in->data()) return false;
-    return out.nbytes() >= streamed_bytes;
+// f() while other Python threads run, if it takes so long that others would be glad of it.
+template <class F>
+void without_gil(double work, const F& f) {
+    if (work < worth_sharing) return f();
+    const py::gil_scoped_release release;
+    f();
 }
 
 // f(task, scratch) for each task; scratch, if the caller gives its own, is that of the thread that runs it. `work` is
@@ -123,12 +142,21 @@ inline Index run_of(Index cols) noexcept {
     return cols < 1 ? 1 : cols < elements_a_task ? cols : elements_a_task;
 }
 
+// Of so many elements that depend on nothing else: work enough to repay a task's call, and in long arrays long runs,
+// which the prefetchers like (4 % of a ReLU of a million, Zen 4, November 2026).
+inline Index elements_of_task(Index elements, double flops) noexcept {
+    constexpr Index step = 1024, most = 4 * elements_a_task, parts = 32;
+    constexpr double least_flops = 64 * 1024;
+    return std::clamp(std::max(elements / parts, Index(least_flops / flops)) / step * step, step, most);
+}
+
 // Elements that depend on nothing else. Matrices without gaps between their rows are one row: then f sees it as such.
 template <class F, class... Views>
 void share_elements(Index rows, Index cols, double flops, const F& f, const Views&... views) {
     if (((views.ld == cols || rows == 1) && ...)) {
         cols *= rows;
         rows = 1;
+        return share_tiles(1, cols, 1, elements_of_task(cols, flops), flops, f);
     }
     share_tiles(rows, cols, elements_a_task / run_of(cols), run_of(cols), flops, f);
 }

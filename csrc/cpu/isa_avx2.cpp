@@ -18,6 +18,6 @@ namespace fusednet::avx2 {
 #include "kernels.h"
 
 extern const Table<T> table;
-constinit const Table<T> table = make_table("avx2");
+constinit const Table<T> table = make_host_table("avx2");
 
 }  // namespace fusednet::avx2

@@ -18,6 +18,6 @@ namespace fusednet::avx512 {
 #include "kernels.h"
 
 extern const Table<T> table;
-constinit const Table<T> table = make_table("avx512");
+constinit const Table<T> table = make_host_table("avx512");
 
 }  // namespace fusednet::avx512

@@ -19,6 +19,6 @@ namespace fusednet::baseline {
 #include "kernels.h"
 
 extern const Table<T> table;
-constinit const Table<T> table = make_table("baseline");
+constinit const Table<T> table = make_host_table("baseline");
 
 }  // namespace fusednet::baseline

@@ -15,6 +15,7 @@
 #include "kernels_elementwise.h"
 
 #include "kernels_batchnorm.h"
+#include "kernels_batchnorm_rows.h"
 #include "kernels_constraints.h"
 #include "kernels_data.h"
 #include "kernels_layernorm.h"
@@ -28,3 +29,17 @@
 #include "gemm.h"
 
 #include "../base/make_table.h"
+
+// With what only the host has: its tasks walk rows that share caches.
+#define FUSEDNET_BATCHNORM_SUMS(name, Struct, ...) batchnorm_sums<Shortest<Struct<V>>::Functor>,
+#define FUSEDNET_BATCHNORM_DIFFERENCES(name, Struct, ...) batchnorm_differences<Shortest<Struct<V>>::Functor>,
+constexpr BatchNormRows<T> batchnorm_rows{.chunks = batchnorm_chunks,
+                                          .join = batchnorm_join,
+                                          .sums = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_SUMS)},
+                                          .totals = batchnorm_totals,
+                                          .differences = {FUSEDNET_ACTIVATIONS(FUSEDNET_BATCHNORM_DIFFERENCES)}};
+constexpr Table<T> make_host_table(const char* name) noexcept {
+    Table<T> table = make_table(name);
+    table.batchnorm_rows = &batchnorm_rows;
+    return table;
+}

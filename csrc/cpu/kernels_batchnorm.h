@@ -10,7 +10,14 @@ FUSEDNET_INLINE void for_blocks(Index cols, F f) {
         f(start, cols - start < norm_block ? cols - start : norm_block);
 }
 
-// A chunk's deviations are taken from its own rounded mean; the sum of them puts the rounding right.
+// A chunk of n rows, up to row `end`, joined to the rows before it: Chan, Golub and LeVeque 1979, eq. 2.1. Its sums are
+// those of the deviations from `center`, its rounded mean, which the first of them puts right.
+FUSEDNET_INLINE void join_chunk(double& mean, double& squares, T center, T sum, T square, double n, double end) {
+    const double share = n / end, offset = double(sum) / n, delta = double(center) + offset - mean;
+    mean += delta * share;
+    squares += double(square) - double(sum) * offset + delta * delta * share * (end - n);
+}
+
 inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
     for_blocks(a.cols, [&](Index start, Index cols) FUSEDNET_INLINE_LAMBDA {
         double mean[norm_block] = {}, squares[norm_block] = {};
@@ -40,13 +47,8 @@ inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
                     store(s + v * lanes, sum[v]);
                     store(q + v * lanes, square[v]);
                 }
-                // Chan, Golub and LeVeque 1979, eq. 2.1
-                const double n = double(end - first), share = n / double(end);
-                for (Index l = 0; l < count * lanes; ++l) {
-                    const double offset = double(s[l]) / n, delta = double(c[l]) + offset - mean[j + l];
-                    mean[j + l] += delta * share;
-                    squares[j + l] += double(q[l]) - double(s[l]) * offset + delta * delta * share * double(first);
-                }
+                for (Index l = 0; l < count * lanes; ++l)
+                    join_chunk(mean[j + l], squares[j + l], c[l], s[l], q[l], double(end - first), double(end));
             });
         }
         const double n = a.rows > 0 ? double(a.rows) : 1.0;
@@ -95,6 +97,17 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
     if (a.stream) fence_streamed();
 }
 
+// du of row i at column col, whose constants are scale and beta.
+template <class F, class P>
+FUSEDNET_INLINE V gradient_before(const F& f, const BatchNormBackward<T>& a, Index i, Index col, V centered, V scale,
+                                  V beta, P part) {
+    const V dy = load(a.dy.row(i) + col, part);
+    if constexpr (!F::reads_saved) return dy * f.derivative(dy);
+    if constexpr (F::from_output) return dy * f.derivative(load(a.saved.row(i) + col, part));
+    const V u = fma(centered, scale, beta);
+    return dy * derivative_of(f, u, F::slope_from == Slope::none ? nullptr : a.slope.row(i), col, part);
+}
+
 // With du = dy f': dbeta = sum(du), dgamma = sum(du x hat), dx = scale (du - mean(du) - x hat mean(du x hat)). A
 // learned slope's gradient is a third sum in the same order. The second pass starts with the rows that the first has
 // left in the caches; du is in dx then, unless y alone gives it again.
@@ -105,14 +118,9 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const bool sums = a.training || a.dgamma || a.dbeta || a.dslope;
     const bool keeps = F::reads_saved && !F::from_output && sums;
     for_blocks(a.cols, [&](Index start, Index cols) FUSEDNET_INLINE_LAMBDA {
-        const auto gradient = [&](Index i, Index col, V centered, const Normalized& norm,
-                                  auto part) FUSEDNET_INLINE_LAMBDA {
-            const V dy = load(a.dy.row(i) + col, part);
-            if constexpr (!F::reads_saved) return dy * f.derivative(dy);
-            if constexpr (F::from_output) return dy * f.derivative(load(a.saved.row(i) + col, part));
-            const V u = fma(centered, norm.scale, norm.beta);
-            return dy * derivative_of(f, u, F::slope_from == Slope::none ? nullptr : a.slope.row(i), col, part);
-        };
+        const auto gradient =
+            [&](Index i, Index col, V centered, const Normalized& norm, auto part)
+                FUSEDNET_INLINE_LAMBDA { return gradient_before(f, a, i, col, centered, norm.scale, norm.beta, part); };
         double total[norm_block] = {}, product[norm_block] = {};
         [[maybe_unused]] double slopes[F::slope_from == Slope::learned ? norm_block : 1] = {};
         for (Index first = 0; sums && first < a.rows; first += chunk) {

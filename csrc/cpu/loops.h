@@ -121,7 +121,7 @@ FUSEDNET_INLINE void flatten(Index& rows, Index& cols, const Views&... views) {
 }
 
 // Sums down the rows run in T over a chunk of them, then join in float64.
-constexpr Index chunk = 64;
+constexpr Index chunk = row_chunk;
 
 template <Index count, class P>
 FUSEDNET_INLINE Index columns(Vectors<count>, P part) {

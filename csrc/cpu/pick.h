@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../base/table.h"
+#include "../base/traits.h"
 
 namespace fusednet {
 

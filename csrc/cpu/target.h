@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../base/nadam.h"
+#include "../base/norm_rows.h"
 #include "../base/table.h"
 
 #define FUSEDNET_MEMBER inline __attribute__((always_inline))

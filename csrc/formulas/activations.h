@@ -6,11 +6,16 @@
 // These files are included inside the namespace of each instruction set: every symbol is then that set's own, and
 // no function compiled for a newer CPU becomes the copy that the linker keeps.
 
+// About how many operations an element costs: those of a few instructions, which take what loading and storing take;
+// and those with an exponential or the like.
+constexpr int cheap = 8, costly = 64;
+
 template <class V>
 struct Linear {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = false;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit Linear(const Params&) {}
     constexpr V value(V x) const { return x; }
     constexpr V derivative(V) const { return V(1); }
@@ -21,6 +26,7 @@ struct Sigmoid {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = cheap;
     constexpr explicit Sigmoid(const Params&) {}
     constexpr V value(V x) const { return vsigmoid(x); }
     constexpr V derivative(V y) const {
@@ -34,6 +40,7 @@ struct Tanh {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = cheap;
     constexpr explicit Tanh(const Params&) {}
     constexpr V value(V x) const { return vtanh(x); }
     constexpr V derivative(V y) const {
@@ -49,6 +56,7 @@ struct Relu {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit Relu(const Params&) {}
     constexpr V value(V x) const { return max(V(0), x); }  // this order passes NaN on
     constexpr V derivative(V y) const { return select(y > V(0), V(1), V(0)); }
@@ -60,6 +68,7 @@ struct LeakyRelu {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     V slope;
     constexpr explicit LeakyRelu(const Params& params) : slope(params.p[0]) {}
     constexpr V value(V x) const { return select(x > V(0), x, slope * x); }
@@ -79,6 +88,7 @@ struct Elu {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = cheap;
     double alpha;
     constexpr explicit Elu(const Params& params) : alpha(params.p[0]) {}
     constexpr V value(V x) const { return select(x > V(0), x, V(alpha) * vexpm1_below(x)); }
@@ -91,6 +101,7 @@ struct Selu {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = cheap;
     static constexpr double scale = 1.0507009873554804934193349852946;
     static constexpr double scale_alpha = scale * 1.6732632423543772848170429916717;
     using W = decltype(wide(V(0)));
@@ -108,6 +119,7 @@ struct Prelu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::learned;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit Prelu(const Params&) {}
     constexpr V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
     constexpr V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
@@ -120,6 +132,7 @@ struct Rrelu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::random;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit Rrelu(const Params&) {}
     constexpr V value(V x, V slope) const { return select(x > V(0), x, slope * x); }
     constexpr V derivative(V x, V slope) const { return select(x > V(0), V(1), slope); }
@@ -167,6 +180,7 @@ struct Gelu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = costly;
     using W = decltype(wide(V(0)));
     constexpr explicit Gelu(const Params&) {}
     constexpr V value(V x) const {
@@ -191,6 +205,7 @@ struct GeluTanh {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = costly;
     static constexpr double linear = 1.5957691216057307117597842397375, cubic = linear * 0.044715;
     using W = decltype(wide(V(0)));
     constexpr explicit GeluTanh(const Params&) {}
@@ -215,6 +230,7 @@ struct Silu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = costly;
     using W = decltype(wide(V(0)));
     constexpr explicit Silu(const Params&) {}
     constexpr V value(V x) const { return vgated(x, x); }
@@ -235,6 +251,7 @@ struct Mish {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = costly;
     using W = decltype(wide(V(0)));
     struct Ratio {
         W e, a, b;
@@ -269,6 +286,7 @@ struct Softplus {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = costly;
     using W = decltype(wide(V(0)));
     constexpr explicit Softplus(const Params&) {}
     constexpr V value(V x) const {
@@ -284,6 +302,7 @@ struct Softsign {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     using W = decltype(wide(V(0)));
     constexpr explicit Softsign(const Params&) {}
     constexpr V value(V x) const {
@@ -302,6 +321,7 @@ struct Relu6 {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit Relu6(const Params&) {}
     constexpr V value(V x) const { return min(V(6), max(V(0), x)); }
     constexpr V derivative(V y) const { return select(y > V(0), select(y < V(6), V(1), V(0)), V(0)); }
@@ -313,6 +333,7 @@ struct HardSigmoid {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit HardSigmoid(const Params&) {}
     constexpr V value(V x) const { return min(V(6), max(V(0), x + V(3))) / V(6); }
     constexpr V derivative(V x) const { return select(abs(x) < V(3), V(1.0 / 6), V(0)); }
@@ -324,6 +345,7 @@ struct HardSilu {
     static constexpr bool from_output = false;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     constexpr explicit HardSilu(const Params&) {}
     constexpr V value(V x) const {
         constexpr double sixth = 1.0 / 6, high = static_cast<double>(static_cast<float>(sixth));
@@ -340,6 +362,7 @@ struct Exponential {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = true;
+    static constexpr int value_flops = costly, derivative_flops = cheap;
     constexpr explicit Exponential(const Params&) {}
     constexpr V value(V x) const { return vexp(x); }
     constexpr V derivative(V y) const { return y; }
@@ -350,6 +373,7 @@ struct Rescaling {
     static constexpr bool from_output = true;
     static constexpr Slope slope_from = Slope::none;
     static constexpr bool reads_saved = false;
+    static constexpr int value_flops = cheap, derivative_flops = cheap;
     double scale, offset;
     constexpr explicit Rescaling(const Params& params) : scale(params.p[0]), offset(params.p[1]) {}
     constexpr V value(V x) const {

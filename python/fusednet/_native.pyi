@@ -20,6 +20,7 @@ def schedule_rows() -> list[dict[str, Any]]: ...
 def optimizer_rows() -> list[dict[str, Any]]: ...
 def isa_info() -> dict[str, Any]: ...
 def get_num_threads() -> int: ...
+def streamed_bytes() -> int: ...
 def set_num_threads(count: int) -> None: ...
 def cgroup_cpus(groups: str, root: str) -> int: ...
 
@@ -196,6 +197,48 @@ def gemm(
     slope: Array | None = None,
     precision: str = "highest",
 ) -> None: ...
+def ready_activation_forward(row: int, params: Sequence[float], x: object, out: object, slope: object, /) -> bool: ...
+def ready_activation_backward(row: int, params: Sequence[float], dy: object, saved: object, out: object, /) -> bool: ...
+def ready_batchnorm_forward(
+    row: int,
+    params: Sequence[float],
+    x: object,
+    mean: object,
+    variance: object,
+    gamma: object,
+    beta: object,
+    out: object,
+    epsilon: float,
+    /,
+) -> bool: ...
+def ready_batchnorm_backward(
+    row: int,
+    params: Sequence[float],
+    dy: object,
+    x: object,
+    y: object,
+    mean: object,
+    variance: object,
+    gamma: object,
+    beta: object,
+    out: object,
+    dgamma: object,
+    dbeta: object,
+    epsilon: float,
+    /,
+) -> bool: ...
+def ready_optimizer_update(
+    row: int,
+    w: object,
+    g: object,
+    slots: Sequence[object],
+    step: int,
+    hyper: Sequence[float],
+    scale: float,
+    clip_value: float | None,
+    decay: float,
+    /,
+) -> bool: ...
 def activation_forward(
     x: Array,
     out: Array,

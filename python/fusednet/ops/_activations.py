@@ -12,6 +12,11 @@ Array = NDArray[Any]
 _ROWS: dict[str, dict[str, Any]] = {
     row["name"]: {**row, "params": dict(row["params"])} for row in _native.activation_rows()
 }
+# What the short way wants of a row: its number and its parameters' defaults.
+READY: dict[str, tuple[int, tuple[float, ...]]] = {
+    name: (number, tuple(row["params"].values())) for number, (name, row) in enumerate(_ROWS.items())
+}
+UNKNOWN: tuple[int, tuple[float, ...]] = (-1, ())
 
 
 def activation_forward(
@@ -49,14 +54,14 @@ def activation_forward(
         >>> ops.activation_forward(np.array([-2.0, -2.0]), "prelu", slope=np.array([0.25, -1.0])).tolist()
         [-0.5, 2.0]
     """
+    if isa is None and not params:
+        number, defaults = READY.get(activation, UNKNOWN)
+        y = np.empty_like(x) if out is None and type(x) is np.ndarray else out
+        if _native.ready_activation_forward(number, defaults, x, y, slope):
+            return y  # type: ignore[return-value]
     op = "activation_forward"
     row = _row(op, activation)
     values = _arrays.parameters(row["name"], row["params"], params)
-    plain = slope is None and row["slope"] == "none"
-    if plain and _arrays.ready(x, out):
-        given: tuple[Any, Any] = (x, out)
-        _native.activation_forward(*given, row["name"], values, isa)
-        return given[1]  # type: ignore[no-any-return]
     x = _arrays.array(op, "x", x)
     slopes = _slopes(op, row, slope, x, values)
     out = _arrays.output(op, out, x.shape, x)
@@ -107,14 +112,14 @@ def activation_backward(
         >>> dx.tolist(), dslope.tolist()
         ([[0.5, 1.0], [0.5, 0.25]], [-3.0, -4.0])
     """
+    if isa is None and slope is None and not params:
+        number, defaults = READY.get(activation, UNKNOWN)
+        dx = np.empty_like(dy) if out is None and type(dy) is np.ndarray else out
+        if _native.ready_activation_backward(number, defaults, dy, saved, dx):
+            return dx  # type: ignore[return-value]
     op = "activation_backward"
     row = _row(op, activation)
     values = _arrays.parameters(row["name"], row["params"], params)
-    plain = slope is None and row["slope"] == "none"
-    if plain and _arrays.ready(dy, saved, out):
-        given: tuple[Any, Any, Any] = (dy, saved, out)
-        _native.activation_backward(*given, row["name"], values, isa)
-        return given[2]  # type: ignore[no-any-return]
     dy = _arrays.array(op, "dy", dy)
     saved = _arrays.array(op, "saved", saved, dy.dtype)
     if saved.shape != dy.shape:

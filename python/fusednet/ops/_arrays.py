@@ -89,20 +89,12 @@ def beside(like: Array, values: Array) -> Array:
     return cast(Array, _native.device_array(values, cast(DeviceArray, like).device)) if lies_there(like) else values
 
 
-def ready(value: Any, *others: Any) -> bool:
-    """Whether all are arrays of one shape and type that kernels take as they are; small calls then skip the rest."""
+def ready(value: Any) -> bool:
+    """Whether it is an array that kernels take as it is; small calls then skip the rest."""
     if type(value) is not np.ndarray or not 0 < value.ndim < 3 or not value.size:
         return False
-    shape, dtype, flags = value.shape, value.dtype, value.flags
-    if not (dtype is _SINGLE or dtype is _DOUBLE) or not (flags.c_contiguous and flags.aligned):
-        return False
-    for other in others:
-        if type(other) is not np.ndarray or other.dtype is not dtype or other.shape != shape:
-            return False
-        flags = other.flags
-        if not (flags.c_contiguous and flags.aligned):
-            return False
-    return True
+    dtype, flags = value.dtype, value.flags
+    return (dtype is _SINGLE or dtype is _DOUBLE) and flags.c_contiguous and flags.aligned
 
 
 def matrix(op: str, name: str, value: object, dtype: DTypeLike | None = None) -> Array:

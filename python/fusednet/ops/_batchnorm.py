@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fusednet import _native
 from fusednet.ops import _arrays
-from fusednet.ops._activations import _of_shape, _row, _slopes
+from fusednet.ops._activations import READY, UNKNOWN, _of_shape, _row, _slopes
 
 Array = NDArray[Any]
 
@@ -57,16 +57,18 @@ def batchnorm_forward(
         ([[-1.0], [1.0]], [2.0], [1.0])
     """
     op = "batchnorm_forward"
+    if slope is None and isa is None and not params and type(x) is type(gamma) is np.ndarray:
+        number, defaults = READY.get(activation, UNKNOWN)
+        y: Any = np.empty_like(x) if out is None else out
+        mean, variance = np.empty_like(gamma), np.empty_like(gamma)
+        if _native.ready_batchnorm_forward(number, defaults, x, mean, variance, gamma, beta, y, epsilon):
+            return y, mean, variance
     row, values = _elementwise(op, activation, params)
-    if slope is None and _ready(row, (x, out), (gamma, beta)):
-        given: list[Any] = [x, gamma, beta, out, None]
-    else:
-        x = _arrays.matrix(op, "x", x)
-        affine = [_arrays.vector(op, name, value, x.dtype) for name, value in (("gamma", gamma), ("beta", beta))]
-        given = [x, *affine, _arrays.output(op, out, x.shape, x), _slopes(op, row, slope, x, values)]
-    of, factor, offset, y, slopes = given
-    mean, variance = _arrays.empty(of, of.shape[1]), _arrays.empty(of, of.shape[1])
-    _native.batchnorm_forward(of, mean, variance, factor, offset, y, epsilon, row["name"], values, isa, slopes, True)
+    x = _arrays.matrix(op, "x", x)
+    factor, offset = (_arrays.vector(op, name, value, x.dtype) for name, value in (("gamma", gamma), ("beta", beta)))
+    y, slopes = _arrays.output(op, out, x.shape, x), _slopes(op, row, slope, x, values)
+    mean, variance = _arrays.empty(x, x.shape[1]), _arrays.empty(x, x.shape[1])
+    _native.batchnorm_forward(x, mean, variance, factor, offset, y, epsilon, row["name"], values, isa, slopes, True)
     return y, mean, variance
 
 
@@ -140,11 +142,15 @@ def batchnorm_backward(
     Source: Ioffe & Szegedy 2015, section 3, after algorithm 1.
     """
     op = "batchnorm_backward"
+    if slope is None and isa is None and training and not params and type(dy) is type(gamma) is np.ndarray:
+        number, defaults = READY.get(activation, UNKNOWN)
+        dx: Any = np.empty_like(dy) if out is None else out
+        dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
+        if _native.ready_batchnorm_backward(
+            number, defaults, dy, x, y, mean, variance, gamma, beta, dx, dgamma, dbeta, epsilon
+        ):
+            return dx, dgamma, dbeta
     row, values = _elementwise(op, activation, params)
-    if slope is None and _ready(row, (dy, x, y, out), (mean, variance, gamma, beta)):
-        of: list[Any] = [dy, x, y, mean, variance, gamma, beta, out, np.empty_like(gamma), np.empty_like(gamma)]
-        _native.batchnorm_backward(*of, epsilon, row["name"], values, training, isa)  # type: ignore[call-arg]
-        return of[7], of[8], of[9]
     dy = _arrays.matrix(op, "dy", dy)
     x = _arrays.matrix(op, "x", x, dy.dtype)
     if y is None:
@@ -178,14 +184,3 @@ def _elementwise(op: str, activation: str, params: dict[str, float]) -> tuple[di
     if row["row"]:
         raise ValueError(f"[{op}] activation expects an element-wise one, got {activation!r}")
     return row, _arrays.parameters(row["name"], row["params"], params)
-
-
-def _ready(row: dict[str, Any], matrices: tuple[Any, ...], vectors: tuple[Any, ...]) -> bool:
-    """Whether all are given, and as the kernels of a row without slopes take them."""
-    return (
-        row["slope"] == "none"
-        and _arrays.ready(*matrices)
-        and matrices[0].ndim == 2
-        and _arrays.ready(*vectors)
-        and vectors[0].ndim == 1
-    )

@@ -7,17 +7,21 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from fusednet import _native
-from fusednet.ops._activations import activation_backward, activation_forward
+from fusednet.ops._activations import READY, activation_backward, activation_forward
 from fusednet.ops._noise import noise_backward, noise_forward
-from fusednet.ops._updates import optimizer_update
+from fusednet.ops._updates import NUMBERS, optimizer_update
 
 Array = NDArray[Any]
 
 
 def _forward(row: dict[str, Any]) -> Callable[..., Array]:
     name = row["name"]
+    number, defaults = READY[name]
+    ready = _native.ready_activation_forward
 
     def function(x: ArrayLike, *, out: Array | None = None, isa: str | None = None, **options: Any) -> Array:
+        if out is not None and isa is None and not options and ready(number, defaults, x, out, None):
+            return out
         return activation_forward(x, name, out=out, isa=isa, **options)
 
     doc = f"y = {row['formula']}; see `activation_forward`.{_from(row)}"
@@ -27,10 +31,14 @@ def _forward(row: dict[str, Any]) -> Callable[..., Array]:
 def _backward(row: dict[str, Any]) -> Callable[..., Array | tuple[Array, Array]]:
     name = row["name"]
     saved = "y" if row["from_output"] else "x"
+    number, defaults = READY[name]
+    ready = _native.ready_activation_backward
 
     def function(
         dy: ArrayLike, saved: ArrayLike, *, out: Array | None = None, isa: str | None = None, **options: Any
     ) -> Array | tuple[Array, Array]:
+        if out is not None and isa is None and not options and ready(number, defaults, dy, saved, out):
+            return out
         return activation_backward(dy, saved, name, out=out, isa=isa, **options)
 
     doc = f"The gradient of y = {row['formula']}; `saved` is {saved}. See `activation_backward`.{_from(row)}"
@@ -64,7 +72,8 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
     hyper = {key: value for key, value in defaults.items() if key not in row["first_values"]}
     rest = {"scale": 1.0, "clip_value": None, "decay": 0.0, "average": None, "average_momentum": 0.0, "isa": None}
     keywords = {"step": 1, **hyper, **rest}
-    known, start = frozenset(keywords), {**defaults, **hyper}
+    known, start, unusual = frozenset(keywords), {**defaults, **hyper}, frozenset(("average", "isa"))
+    values, number, ready = tuple(start.items()), NUMBERS[name], _native.ready_optimizer_update
 
     def function(w: Array, g: ArrayLike, /, *state: Array, **options: Any) -> None:
         if len(state) != len(slots):
@@ -74,7 +83,13 @@ def _update(row: dict[str, Any]) -> Callable[..., None]:
         if not known.issuperset(options):
             unknown = next(key for key in options if key not in known)
             raise TypeError(f"[{name}_update] expects options among {', '.join(keywords)}; got {unknown!r}")
-        given = [options.pop(key, value) for key, value in start.items()]
+        option = options.get
+        given = [option(key, value) for key, value in values]
+        rest = (option("step", 1), given, option("scale", 1.0), option("clip_value"), option("decay", 0.0))
+        if unusual.isdisjoint(options) and ready(number, w, g, state, *rest):
+            return
+        for key in start:
+            options.pop(key, None)
         optimizer_update(name, w, g, state, hyper=given, **options)
 
     doc = (

@@ -12,6 +12,7 @@ from fusednet.ops import _arrays
 
 Array = NDArray[Any]
 _ROWS: dict[str, dict[str, Any]] = {row["name"]: row for row in _native.optimizer_rows()}
+NUMBERS = {name: number for number, name in enumerate(_ROWS)}
 _CONSTRAINTS: dict[str, dict[str, float]] = {row["name"]: dict(row["params"]) for row in _native.constraint_rows()}
 
 
@@ -62,14 +63,13 @@ def optimizer_update(
         >>> w.round(4).tolist()
         [-0.1, 0.1, -0.1]
     """
-    if optimizer not in _ROWS:
+    number = NUMBERS.get(optimizer)
+    if number is None:
         raise _names.unknown("optimizer_update", "optimizer", optimizer, _ROWS)
-    op = f"{optimizer}_update"
-    if average is None and len(slots) == len(_ROWS[optimizer]["slots"]) and _arrays.ready(w, g, *slots):
-        given: tuple[Any, ...] = (w, g, *slots)
-        flat = [a if a.ndim == 1 else a.reshape(-1) for a in given]
-        _native.optimizer_update(optimizer, flat[0], flat[1], flat[2:], step, hyper, scale, clip_value, isa, decay)
+    plain = average is None and isa is None
+    if plain and _native.ready_optimizer_update(number, w, g, slots, step, hyper, scale, clip_value, decay):
         return
+    op = f"{optimizer}_update"
     w = _arrays.in_place(op, "w", w)
     g = _arrays.array(op, "g", g, w.dtype)
     if g.shape != w.shape:
