@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import fusednet
+from devices import DEVICES
+from fusednet import _native
 from fusednet.layers import (
     ELU,
     BatchNormalization,
@@ -43,7 +45,7 @@ def test_launches_of_a_step(device, net):
     g = np.random.default_rng(0)
     x, y = g.normal(size=(4 * batch, features)).astype(np.float32), g.integers(0, 2, 4 * batch)
     model.fit(x, y, batch_size=batch, verbose=0)
-    library = device == "cuda"  # whose large products may be two kernels
+    library = 2 if device == "cuda" else 0  # whose large products may be two kernels each
     assert 0 < model.plan.kernels <= most + library
 
 
@@ -158,3 +160,55 @@ def test_statistics_beyond_the_type_refuse_a_step(device):
     x[:, 1] *= np.float32(1e25)
     with pytest.raises(fusednet.NonFiniteError, match="variance became inf in epoch 1, step 1"):
         model.fit(x, np.arange(32) % 2, batch_size=32, verbose=0)
+
+
+@pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
+@pytest.mark.parametrize("rows", [1, 7, 31, 32, 33, 65, 128, 129])
+@pytest.mark.parametrize("sizes", [(13, 37, 5, 3), (33, 64, 32, 2), (1, 1, 1, 4), (70, 257, 66, 64)])
+def test_the_bits_of_separate_launches(rows, sizes):
+    """Each kernel by itself, on the host's arrays, leaves what the step's shared launches do."""
+    isa = {"isa": "cuda_emulated"}
+    features, wide, narrow, classes = sizes
+    layers = [Dense(wide, input_shape=[features]), BatchNormalization(), ELU(), Dense(narrow, "tanh")]
+    model = fusednet.Sequential([*layers, Dense(classes, "softmax")], seed=3)
+    model.compile("sgd", CROSSENTROPY, device="cuda_emulated")
+    g = np.random.default_rng(rows)
+    x, y = g.normal(1, 2, (rows, features)).astype(np.float32), g.integers(0, classes, rows).astype(np.int32)
+    k1, b1, gamma, beta, _, _, k2, b2, k3, b3 = model.get_weights()
+    z1, y1, dy1, dz1 = (np.empty((rows, wide), np.float32) for _ in range(4))
+    z2, y2, dy2, dz2 = (np.empty((rows, narrow), np.float32) for _ in range(4))
+    z3, dz3 = (np.empty((rows, classes), np.float32) for _ in range(2))
+    mean, variance, dgamma, dbeta = (np.empty(wide, np.float32) for _ in range(4))
+    _native.gemm(x, k1, z1, b1, **isa)
+    _native.batchnorm_statistics(z1, mean, variance, **isa)
+    _native.batchnorm_forward(z1, mean, variance, gamma, beta, y1, 1e-3, "elu", [1.0], **isa)
+    _native.gemm(y1, k2, z2, b2, **isa)
+    _native.activation_forward(z2, y2, "tanh", (), **isa)
+    _native.gemm(y2, k3, z3, b3, **isa)
+    _native.loss("softmax_crossentropy", z3, y, None, dz3, 1.0 / rows, **isa)
+    _native.gemm(dz3, k3.T, dy2, **isa)
+    _native.activation_backward(dy2, y2, dz2, "tanh", (), **isa)
+    _native.gemm(dz2, k2.T, dy1, **isa)
+    statistics = mean, variance, gamma, beta
+    _native.batchnorm_backward(dy1, z1, y1, *statistics, dz1, dgamma, dbeta, 1e-3, "elu", [1.0], True, **isa)
+    want = []
+    for into, dz in ((x, dz1), (y1, dz2), (y2, dz3)):
+        kernel, bias = np.empty((into.shape[1], dz.shape[1]), np.float32), np.empty(dz.shape[1], np.float32)
+        _native.gemm(into.T, dz, kernel, **isa)
+        _native.column_sums(dz, bias, **isa)
+        want += [kernel, bias]
+    want[2:2] = [dgamma, dbeta]
+    for (name, got), separate in zip(model.compute_gradients(x, y).items(), want, strict=True):
+        np.testing.assert_array_equal(got, separate, err_msg=name)
+
+
+def test_orders_of_smaller_batches_than_the_plans(device):
+    """Rounded down to whole batches, more rows of 4096 go at once than of 5000."""
+    model = fusednet.Sequential([Dense(1, input_shape=[1])], seed=5)
+    model.compile("sgd", "mse", device=device)
+    x = np.random.default_rng(0).normal(size=(1_050_000, 1)).astype(np.float32)
+    model.evaluate(x[:5000], x[:5000], batch_size=5000, verbose=0)
+    history = model.fit(x, 2 * x, batch_size=4096, verbose=0)
+    assert model.plan.step == 257
+    assert history.history["loss"][0] < 1.0
+    np.testing.assert_allclose(model.get_weights()[0], 2.0, atol=0.1)

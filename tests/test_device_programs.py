@@ -189,7 +189,7 @@ def test_much_work_is_no_program(monkeypatch, device):
 
 def test_a_list_too_long_becomes_a_graph(monkeypatch, device):
     """What a device refuses to record is captured anew, from kernels that have launches."""
-    layers = [Dense(4, "selu", input_shape=[12]), *(Dense(4, "selu") for _ in range(130)), Dense(4, "softmax")]
+    layers = [Dense(4, "selu", input_shape=[12]), *(Dense(4, "selu") for _ in range(180)), Dense(4, "softmax")]
     model = both_ways(monkeypatch, device, lambda: layers, epochs=1)
     assert model.plan.programmed == 0
     assert np.abs(np.diff([model.train_on_batch(*data()) for _ in range(2)], axis=0)).max() > 0

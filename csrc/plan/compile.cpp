@@ -328,9 +328,9 @@ void Plan<T>::compile() {
     if (!table_.device) return;
     scalars_ahead_ = arena_.template take<StepScalars>(Index(host_scalars_.size()), Use::scratch);
     cursor_ = arena_.template take<Cursor>(1, Use::scratch);
-    if (spec_.has_optimizer)
+    if (spec_.has_optimizer)  // as many as rows_ahead, of batches of any size up to the plan's
         order_ = arena_.template take<int64_t>(
-            std::min(rows_ahead(spec_.batch), Arena::checked(spec_.batch, steps_ahead)), Use::scratch);
+            std::min(std::max(most_rows_ahead, spec_.batch), Arena::checked(spec_.batch, steps_ahead)), Use::scratch);
 }
 
 // What is not zero before training begins.

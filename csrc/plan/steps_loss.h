@@ -46,7 +46,7 @@ struct LossStep final : Step<T> {
         int32_t* const label = labels_of(part);
         const View<T> target = values_of(part);
         T* const weight = b.targets.weights ? target_rows->weights + part.row : nullptr;
-        if (!this->k.at_once) fetch(b, part, label, target, weight);
+        if (!this->k.device) fetch(b, part, label, target, weight);
         View<const T> wanted = readonly(target);
         if (smoothed.data) {
             const View<T> smooth = at(smoothed, part);

@@ -19,7 +19,7 @@ struct GatherRows final : Step<T> {
         : Step<T>(table, "gather", Split::rows, x.cols, false), x(x), targets(targets) {}
     Index tasks(Index rows) const noexcept override { return divide_up(rows, most(rows)); }
     void run(const Batch& b, Index task, T*) const noexcept override {
-        if (this->k.at_once) return gather_at_once(b);
+        if (this->k.device) return gather_at_once(b);
         const Index row = task * most(b.rows);
         const auto* from = static_cast<const char*>(b.x.data) + (b.order ? 0 : row * b.x.row_bytes);
         this->k.gather[int(b.x.source)]({.rows = b.rows - row < most(b.rows) ? b.rows - row : most(b.rows),
