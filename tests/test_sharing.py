@@ -76,6 +76,26 @@ def test_back_soon_after_cores_were_slow_together() -> None:
     assert after[60_000 // 700 :].count(False) <= 10
 
 
+@pytest.mark.parametrize(("before", "after"), [((400, 700), (850, 700)), ((850, 700), (400, 500))])
+def test_found_out_soon_when_times_change(before: tuple[int, int], after: tuple[int, int]) -> None:
+    """Long after the last change trials are far between; a step that takes another time brings one."""
+    sharing = _native.Sharing()
+    run(sharing, steady(before[0] * US, before[1] * US), 20_000)
+    found = run(sharing, steady(after[0] * US, after[1] * US), 400)
+    assert found[45:].count(after[0] < after[1]) >= 300
+
+
+def test_uneven_steps_bring_no_trials() -> None:
+    sharing = _native.Sharing()
+    noise = np.random.default_rng(0).exponential(0.3, 200_000).tolist()
+
+    def uneven(is_shared: bool) -> tuple[int, bool]:
+        return int((400 if is_shared else 700) * US * (1 + noise.pop())), is_shared
+
+    run(sharing, uneven, 20_000)
+    assert run(sharing, uneven, 100_000).count(False) <= 1000
+
+
 def test_trial_waits_for_the_workers() -> None:
     """A trial of sharing while the core is taken ends when there is something to compare."""
     sharing = _native.Sharing()

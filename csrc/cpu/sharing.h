@@ -37,6 +37,7 @@ private:
 
     private:
         void restart() noexcept;
+        void watch(double of_row) noexcept;
         void decide(Index rows) noexcept;
 
         static constexpr int first_interval = 32;
@@ -46,6 +47,8 @@ private:
         int left_ = first_interval;      // steps until that changes
         int interval_ = first_interval;  // between two trials
         double least_ = 0, usual_ = 0;   // ns
+        int watched_ = 0;                // steps the usual way since the last look at them
+        double watched_least_ = 0, expected_ = 0;
     };
 
     Kind kinds_[24];  // 1 row, 2 or 3, 4 to 7, ...
