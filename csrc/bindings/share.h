@@ -4,10 +4,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdio>
 #include <vector>
-#ifdef __linux__
-#include <unistd.h>
-#endif
 
 #include "../cpu/pool.h"
 #include "arrays.h"
@@ -21,14 +19,17 @@ constexpr Index elements_a_task = 8 * 1024;
 // What is written past the caches: more than the last of them holds, of which most would be gone before anyone reads
 // it. Not what is overwritten in place: that has been read, it is in the caches. 4 M floats into an L3 of 32 MB took
 // 0.65 ms the usual way and 0.99 past it, 16 M 4.5 and 3.0 (Zen 4, two threads, November 2026). A larger cache serves
-// more cores.
+// more cores. Not by sysconf, which made 320 MB of these 32.
 inline Index streamed_bytes() noexcept {
     static const Index bytes = [] {
-        Index last = 0;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-        last = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-        return std::clamp(last, Index(1) << 24, Index(1) << 26);
+        long size = 0;
+        char unit = 'K';
+        if (std::FILE* const file = std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re")) {
+            if (std::fscanf(file, "%ld%c", &size, &unit) < 1) size = 0;
+            std::fclose(file);
+        }
+        const Index last = Index(size) << (unit == 'M' ? 20 : 10);
+        return std::clamp(last > 0 ? last : Index(1) << 25, Index(1) << 24, Index(1) << 26);
     }();
     return bytes;
 }
