@@ -37,7 +37,7 @@ struct SmallLoss {
     FUSEDNET_DEVICE int turns() const { return int(divide_up(rows.rows, Rows::deep)); }
     FUSEDNET_DEVICE int steps() const { return turns() * rows.steps() + 7; }  // one and log2(most)
     FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
-        const int level = step - turns() * rows.steps(), half = most >> level, i = t.index;
+        const int level = step - turns() * rows.steps(), half = level > 0 ? most >> level : most, i = t.index;
         if (level < 0) {
             rows.run(step % rows.steps(), {step / rows.steps(), turns(), i}, shared.rows, local);
         } else if (level == 0) {
