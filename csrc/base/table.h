@@ -79,15 +79,15 @@ struct Gemm {
     const T* a;
     Index a_row, a_col;  // strides of A (m, k)
     const T* b;
-    Index b_row, b_col;  // strides of B (k, n); one of them is 1
-    View<T> c;           // (m, n)
-    const T* bias;       // (n) or null
-    bool accumulate;
-    void (*epilogue)(const ActivationForward<T>&) noexcept;  // or null
-    View<T> y;                                               // (m, n): the epilogue's output; may be c
-    Params params;
-    View<const T> slope;  // (m, n): of the epilogue
-    T* scratch;           // gemm_scratch elements, 64-byte aligned
+    Index b_row, b_col;       // strides of B (k, n); one of them is 1
+    View<T> c;                // (m, n)
+    const T* bias = nullptr;  // (n) or null
+    bool accumulate = false;
+    void (*epilogue)(const ActivationForward<T>&) noexcept = nullptr;
+    View<T> y = {};  // (m, n): the epilogue's output; may be c
+    Params params = {};
+    View<const T> slope = {};  // (m, n): of the epilogue
+    T* scratch = nullptr;      // gemm_scratch elements, 64-byte aligned
 };
 constexpr Index gemm_scratch = 68 * 1024;
 

@@ -109,12 +109,12 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
 // y from the statistics of the same x, which are found first.
 template <class F>
 void batchnorm_by_batch(const BatchNormForward<T>& a, T* mean, T* variance) noexcept {
-    if (!is_short(a.rows, a.cols)) {
-        batchnorm_statistics({a.rows, a.cols, a.x, mean, variance});
-        return batchnorm_forward<F>(a);
-    }
-    fold_then_each_column<Moments>("batchnorm_forward", a.rows, a.cols, MomentsOfRows{a.x}, KeepMoments{mean, variance},
-                                   NormalizeRows<F>{a, F(a.params)});
+    if constexpr (each_shares)
+        if (is_short(a.rows, a.cols))
+            return fold_then_each_column<Moments>("batchnorm_forward", a.rows, a.cols, MomentsOfRows{a.x},
+                                                  KeepMoments{mean, variance}, NormalizeRows<F>{a, F(a.params)});
+    batchnorm_statistics({a.rows, a.cols, a.x, mean, variance});
+    batchnorm_forward<F>(a);
 }
 
 // Whether y costs less to compute again than to read.
@@ -252,7 +252,9 @@ void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
     const BatchNormSums<F> sums{a, f, means};
     const BatchNormGradient<F> gradient{a, f, means};
     if (a.training || a.dgamma || a.dbeta || a.dslope) {
-        if (is_short(a.rows, a.cols)) return fold_then_each_column<Totals>(name, a.rows, a.cols, sums, sums, gradient);
+        if constexpr (each_shares)
+            if (is_short(a.rows, a.cols))
+                return fold_then_each_column<Totals>(name, a.rows, a.cols, sums, sums, gradient);
         fold_columns<Totals>(name, a.rows, a.cols, whole, sums, sums);
     }
     each_column(name, a.rows, a.cols, whole, gradient);

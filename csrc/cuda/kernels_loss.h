@@ -54,8 +54,9 @@ template <class Body>
 void row_losses(const char* name, const LossArgs<T>& a) noexcept {
     double* const losses = workspace<double>(Space::own, a.rows);
     using Small = SmallLoss<Body>;
-    if (a.cols > 0 && a.cols <= Small::most && a.rows <= Small::most)
-        return launch(name, 1, Small{{a.rows, a.cols, Body(a, losses)}});
+    if constexpr (each_shares)
+        if (a.cols > 0 && a.cols <= Small::most && a.rows <= Small::most)
+            return launch(name, 1, Small{{a.rows, a.cols, Body(a, losses)}});
     if (a.cols > 0)
         fold_rows(name, a.rows, a.cols, Body(a, losses));
     else

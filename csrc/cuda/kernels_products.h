@@ -22,8 +22,9 @@ struct SlicedDense {
 
 template <class F, bool (*sliced)(const Gemm<T>&)>
 void dense_forward(const Gemm<T>& g, Product<T> gemm) noexcept {
-    if (!sliced(g)) return gemm(g);
-    launch("dense_forward", blocks_of_slices(g), SlicedDense<F>{{g}, F(g.params)});
+    if constexpr (each_shares)
+        if (sliced(g)) return launch("dense_forward", blocks_of_slices(g), SlicedDense<F>{{g}, F(g.params)});
+    gemm(g);
 }
 
 // A product of one tile's height, then what goes down the same columns: a block has all of them.
@@ -54,7 +55,7 @@ template <class F, bool (*sliced)(const Gemm<T>&)>
 void dense_by_batch(const Gemm<T>& g, const BatchNormForward<T>& a, T* mean, T* variance, Product<T> gemm) noexcept {
     using Fold = FoldColumns<Moments, 1, MomentsOfRows, KeepMoments>;
     using Rest = FoldThenEach<Fold, NormalizeRows<F>>;
-    if constexpr (SlicedGemm::threads == Rest::threads)  // in float64 a block has fewer
+    if constexpr (each_shares)
         if (g.m <= SlicedGemm::tile && is_short(a.rows, a.cols) && sliced(g))
             return launch(
                 "dense_forward", blocks_of_slices(g),

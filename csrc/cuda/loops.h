@@ -60,6 +60,10 @@ struct alignas(n == 1               ? alignof(A)
 
 constexpr int piece = 16 / sizeof(T);
 
+// Whether kernels that there are one of for each activation or loss end with what follows from them, too. float64 is
+// for gradient checks, whose launches nobody counts, and each of these is code for every architecture.
+constexpr bool each_shares = sizeof(T) == 4;
+
 // n elements of a row from (i, j) on: one, or `piece` of views that have packs there.
 template <int n>
 struct Piece {

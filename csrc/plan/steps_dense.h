@@ -60,7 +60,6 @@ struct DenseForward final : Step<T> {
                 .b_col = 1,
                 .c = at_column(z, c),
                 .bias = dense->bias ? dense->bias->value.data + c : nullptr,
-                .accumulate = false,
                 .epilogue = f.kind == Activation::linear && y.data == z.data ? nullptr
                                                                              : this->k.activation_forward[int(f.kind)],
                 .y = at_column(y, c),
@@ -116,12 +115,6 @@ struct DenseBackwardWeights final : Step<T> {
                 .b_row = dz.ld,
                 .b_col = 1,
                 .c = at_column(dense->w->gradient, c),
-                .bias = nullptr,
-                .accumulate = false,
-                .epilogue = nullptr,
-                .y = {},
-                .params = {},
-                .slope = {},
                 .scratch = scratch};
     }
     void finish(const Batch& b, Index task) const noexcept {
@@ -165,12 +158,6 @@ struct DenseBackwardInput final : Step<T> {
                 .b_row = 1,
                 .b_col = w.ld,
                 .c = at_column(dx, c),
-                .bias = nullptr,
-                .accumulate = false,
-                .epilogue = nullptr,
-                .y = {},
-                .params = {},
-                .slope = {},
                 .scratch = scratch};
     }
 };

@@ -36,12 +36,6 @@ struct KernelGradient {
                 .b_row = dz.ld,
                 .b_col = 1,
                 .c = out,
-                .bias = nullptr,
-                .accumulate = false,
-                .epilogue = nullptr,
-                .y = {},
-                .params = {},
-                .slope = {},
                 .scratch = scratch});
     }
 
@@ -120,12 +114,6 @@ private:
                                              .b_row = 1,
                                              .b_col = v.ld,
                                              .c = out,
-                                             .bias = nullptr,
-                                             .accumulate = false,
-                                             .epilogue = nullptr,
-                                             .y = {},
-                                             .params = {},
-                                             .slope = {},
                                              .scratch = scratch});
     }
 };
