@@ -52,7 +52,7 @@ def test_the_kinds_are_those_of_the_tables_and_modules():
     assert {name.removesuffix("_rows") for name in NATIVE} <= set(catalogue.KINDS) == set(MODULES)
 
 
-@pytest.mark.parametrize("module", set(MODULES.values()), ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", sorted(set(MODULES.values()), key=lambda module: module.__name__), ids=lambda module: module.__name__)
 def test_every_class_is_there(module):
     kinds = {name for name in module.__all__ if isinstance(getattr(module, name), type)}
     kinds |= set(getattr(module, "CLASSES", ()))
