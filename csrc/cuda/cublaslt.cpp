@@ -227,7 +227,8 @@ struct Choices {
     int next = 0;
 
     Choice& find(const LibraryProduct& p) noexcept {
-        // Of an A that lies across, or beside what D had before, NVIDIA documents no sums.
+        // NVIDIA's manual does not say what sums are beside what D had before; its tests leave out an A that is
+        // transposed.
         const bool relu = p.relu && epilogues().relu;
         const bool sums = p.a_sums && epilogues().sums && !p.a.transposed && !p.accumulate && !p.bias && !relu;
         const void* const vector = sums ? p.a_sums : p.bias;
