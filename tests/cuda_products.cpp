@@ -119,8 +119,9 @@ struct Case {
     bool a_turned, b_turned, accumulate, bias;
     Follows follows;
     bool sums;
-    Index gap;     // beyond a row, filled with NaN
-    Index spread;  // 2: A has no unit stride
+    Index gap;        // beyond a row, filled with NaN
+    Index spread;     // 2: A has no unit stride
+    Index shift = 0;  // of the bias and the sums, beside the gap
 };
 
 struct Fake {
@@ -145,7 +146,7 @@ void run(const char* name, Product<T> product, void (*relu)(const ActivationForw
     Array<T> a = matrix(c.m, c.k, c.a_turned, c.spread, g.a_row, g.a_col);
     Array<T> b = matrix(c.k, c.n, c.b_turned, 1, g.b_row, g.b_col);
     Array<T> out = matrix(c.m, c.n, false, 1, c_row, c_col), apart(c.m * c_row, c.gap);
-    Array<T> bias(c.n, c.gap), sums(c.n + 1, c.gap);
+    Array<T> bias(c.n, c.gap + c.shift), sums(c.n + 1, c.gap + c.shift);
     for (Index j = 0; j < c.n; ++j) bias[j] = T(drawn(state));
     const std::vector<T> before(out.at, out.at + c.m * c_row);
     Array<T>& y = c.follows == relu_in_place ? out : apart;
@@ -261,5 +262,7 @@ int main(int count, char** arguments) {
         run_all({131, 127, 129, false, false, false, true, relu_in_place, false, 0, 1});
         std::printf("choices %d\n", *fake.choices);
     }
+    run_all({131, 127, 129, true, false, false, false, nothing, true, 0, 1, 1});
+    run_all({131, 127, 129, false, false, false, true, nothing, false, 0, 1, 1});
     if (failed()) std::printf("failure %s\n", failure);
 }

@@ -42,7 +42,7 @@ def program(tmp_path_factory):
 
 def cases(lines, follows_alone=False):
     found = [match.groupdict() for line in lines if (match := LINE.fullmatch(line))]
-    assert len(found) == ((0 if follows_alone else 32 * 2) + 4 * 2 + 8) * 4 + 8 + 3 * 2 * 4
+    assert len(found) == ((0 if follows_alone else 32 * 2) + 4 * 2 + 8) * 4 + 8 + (3 + 1) * 2 * 4
     for case in found:
         sizes = int(case["m"]) * int(case["n"]) * int(case["k"])
         case["large"] = sizes >= 2**21 and case["spread"] == "1"
@@ -85,12 +85,18 @@ def test_what_the_library_is_asked(program):
 
 
 @pytest.mark.parametrize(
-    ("epilogues", "has"),
-    [("", {"has_relu": False}), ("relu", {"has_sums": False}), ("none", {"has_relu": False, "has_sums": False})],
+    ("epilogues", "has", "text"),
+    [
+        ("", {"has_relu": False}, ""),
+        ("relu", {"has_sums": False}, ", epilogues: bias, relu"),
+        ("none", {"has_relu": False, "has_sums": False}, ", epilogues: bias"),
+    ],
 )
-def test_epilogues_by_request(program, epilogues, has):
+def test_epilogues_by_request(program, epilogues, has, text):
     """ReLU is not by itself."""
-    for case in cases(program("follows", epilogues=epilogues), follows_alone=True):
+    lines = program("follows", epilogues=epilogues)
+    assert lines[0].endswith(")" + text)
+    for case in cases(lines, follows_alone=True):
         check(case, **has)
 
 

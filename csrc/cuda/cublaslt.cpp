@@ -15,6 +15,25 @@ namespace {
 
 constexpr size_t library_workspace = size_t(32) << 20;  // NVIDIA's advice for Hopper and newer
 
+// Which of its epilogues are used, besides the bias: FUSEDNET_CUBLASLT_EPILOGUES names them, "none" has none of them.
+// ReLU is not by itself: NVIDIA's is said to make 0 of NaN, which ours keeps.
+struct Epilogues {
+    bool asked = false, relu = false, sums = true;
+
+    Epilogues() noexcept {
+        const char* const names = std::getenv("FUSEDNET_CUBLASLT_EPILOGUES");
+        if (!names || !*names) return;
+        asked = true;
+        relu = std::strstr(names, "relu") != nullptr;
+        sums = std::strstr(names, "sums") != nullptr;
+    }
+};
+
+const Epilogues& epilogues() noexcept {
+    static const Epilogues once;
+    return once;
+}
+
 struct Library {
     lt::Functions f = {};
     bool found = false;
@@ -72,8 +91,10 @@ private:
         const size_t version = f.version();
         Dl_info info;
         const bool known = dladdr(reinterpret_cast<void*>(f.version), &info) && info.dli_fname;
-        print(text, sizeof text, "cuBLASLt %zu.%zu.%zu (%s)", version / 10000, version / 100 % 100, version % 100,
-              known ? info.dli_fname : path);
+        const Epilogues& e = epilogues();
+        print(text, sizeof text, "cuBLASLt %zu.%zu.%zu (%s)%s%s%s", version / 10000, version / 100 % 100, version % 100,
+              known ? info.dli_fname : path, e.asked ? ", epilogues: bias" : "", e.asked && e.relu ? ", relu" : "",
+              e.asked && e.sums ? ", sums" : "");
         return found = true;
     }
 
@@ -97,24 +118,6 @@ lt::Handle handle() noexcept {
         return library().f.create(&h) == lt::success ? h : nullptr;
     }();
     return created;
-}
-
-// Which of its epilogues are used, besides the bias: FUSEDNET_CUBLASLT_EPILOGUES names them, "none" has none of them.
-// ReLU is not by itself: NVIDIA's is said to make 0 of NaN, which ours keeps.
-struct Epilogues {
-    bool relu = false, sums = true;
-
-    Epilogues() noexcept {
-        const char* const names = std::getenv("FUSEDNET_CUBLASLT_EPILOGUES");
-        if (!names || !*names) return;
-        relu = std::strstr(names, "relu") != nullptr;
-        sums = std::strstr(names, "sums") != nullptr;
-    }
-};
-
-const Epilogues& epilogues() noexcept {
-    static const Epilogues asked;
-    return asked;
 }
 
 // What the library's choice depends on.
