@@ -62,7 +62,7 @@ if ((${#failed[@]} > 0)); then # nothing else could be believed
     cat "$out/${failed[-1]}.log"
     exit 1
 fi
-part device 40 "${tests[@]}" "${parallel[@]}" tests/test_device.py tests/test_device_rows.py \
+part device 40 "${tests[@]}" "${parallel[@]}" tests/test_device.py tests/test_device_large.py tests/test_device_rows.py \
     tests/test_device_programs.py tests/test_device_arrays.py tests/test_device_arrays_in_models.py \
     tests/test_device_memory.py tests/test_device_ops.py tests/test_cuda_info.py
 report device

@@ -3,13 +3,19 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+
+// Where a product is left for later: the emulated device's queue.
+struct CUstream_st {
+    void (*enqueue)(const std::function<void()>& work);
+};
 
 namespace {
 
 struct Descriptor {
     int compute, scale;
     int32_t transpose_a = 0, transpose_b = 0, epilogue = 1;
-    const void* bias = nullptr;
+    void* vector = nullptr;  // a bias that is read, or sums that are written
 };
 struct Layout {
     int type;
@@ -31,6 +37,7 @@ struct Heuristic {
 constexpr int success = 0, invalid = 7, unsupported = 15;
 constexpr int float32 = 0, float64 = 1, bfloat16 = 14;
 constexpr int compute_32f = 68, compute_64f = 70, compute_tf32 = 77;
+constexpr int32_t plain = 1, relu = 2, bias = 4, relu_bias = 6, bias_gradient_a = 256;
 constexpr uint64_t magic = 0xf05edull;
 
 double element(const void* data, const Layout& layout, bool transposed, uint64_t i, uint64_t j) {
@@ -50,16 +57,65 @@ bool is_tf32(double x) {
     return (bits & 0x1fff) == 0;
 }
 
-// An algorithm is the magic number and the alignments that were promised.
+// An algorithm is the magic number, the alignments that were promised, that of the vector that the descriptor had, and
+// the epilogue.
 bool aligned(const void* p, const uint64_t* algorithm, int which) {
     return reinterpret_cast<uintptr_t>(p) % algorithm[1 + which] == 0;
 }
+uint64_t alignment_of(const void* p) {
+    uint64_t alignment = 256;
+    while (reinterpret_cast<uintptr_t>(p) % alignment) alignment /= 2;
+    return alignment;
+}
+void put(void* to, int type, uint64_t at, double x) {
+    if (type == float64)
+        static_cast<double*>(to)[at] = x;
+    else
+        static_cast<float*>(to)[at] = float(x);
+}
+
+// D = epilogue(alpha op(A) op(B) + beta C), with all that it needs: it may be computed later.
+struct Product {
+    Descriptor d;
+    Layout a_layout, b_layout, c_layout;
+    const void *a, *b, *c;
+    void* out;
+    double alpha, beta;
+
+    bool compute() const {
+        const uint64_t inner = d.transpose_a ? a_layout.rows : a_layout.cols;
+        const auto from_a = [&](uint64_t i, uint64_t l) { return element(a, a_layout, d.transpose_a, i, l); };
+        for (uint64_t j = 0; j < c_layout.cols; ++j)
+            for (uint64_t i = 0; i < c_layout.rows; ++i) {
+                double sum = 0;
+                for (uint64_t l = 0; l < inner; ++l) {
+                    const double x = from_a(i, l), y = element(b, b_layout, d.transpose_b, l, j);
+                    if (d.compute == compute_tf32 && !(is_tf32(x) && is_tf32(y))) return false;
+                    sum += x * y;
+                }
+                sum *= alpha;
+                if (beta != 0) sum += beta * element(c, c_layout, false, i, j);
+                if (d.epilogue == bias || d.epilogue == relu_bias)
+                    sum += element(d.vector, {c_layout.type, c_layout.rows, 1, int64_t(c_layout.rows)}, false, i, 0);
+                if (d.epilogue == relu || d.epilogue == relu_bias) sum = sum > 0 ? sum : 0;  // of NaN, too
+                put(out, c_layout.type, i + j * uint64_t(c_layout.ld), sum);
+            }
+        for (uint64_t i = 0; d.epilogue == bias_gradient_a && i < c_layout.rows; ++i) {
+            double sum = 0;
+            for (uint64_t l = 0; l < inner; ++l) sum += from_a(i, l);
+            put(d.vector, c_layout.type, i, sum);
+        }
+        return true;
+    }
+};
 
 }  // namespace
 
 extern "C" {
 
 int fake_calls = 0, fake_choices = 0, fake_serves = 1;
+int fake_lacks = 0;        // bits of the epilogues that it does not have
+int fake_epilogues[4096];  // of the calls, the latest at (fake_calls - 1) % 4096
 
 size_t cublasLtGetVersion() {
     return 130002;
@@ -82,8 +138,8 @@ int cublasLtMatmulDescSetAttribute(Descriptor* d, int attribute, const void* val
                : attribute == 7 ? &d->epilogue
                                 : nullptr;
     if (attribute == 8) {
-        if (size != sizeof d->bias) return invalid;
-        std::memcpy(&d->bias, value, size);
+        if (size != sizeof d->vector) return invalid;
+        std::memcpy(&d->vector, value, size);
         return success;
     }
     if (!to || size != 4) return invalid;
@@ -126,52 +182,48 @@ static bool fits(const Descriptor& d, const Layout& a, const Layout& b, const La
     return a.type == bfloat16 ? d.compute == compute_32f
                               : a.type == float32 && (d.compute == compute_32f || d.compute == compute_tf32);
 }
+// Epilogues with a vector, and what NVIDIA's own tests leave out: the sums of an A that is transposed.
+static bool has(const Descriptor& d) {
+    if (d.epilogue == plain || d.epilogue == relu) return !d.vector;
+    if (d.epilogue == bias_gradient_a && d.transpose_a) return false;
+    return d.vector && (d.epilogue == bias || d.epilogue == relu_bias || d.epilogue == bias_gradient_a);
+}
 
 int cublasLtMatmulAlgoGetHeuristic(void*, Descriptor* d, Layout* a, Layout* b, Layout* c, Layout*, Preference* p,
                                    int asked, Heuristic* results, int* given) {
     *given = 0;
     if (!fits(*d, *a, *b, *c) || asked < 1) return invalid;
     ++fake_choices;
-    if (!fake_serves) return unsupported;
-    results[0] = {
-        {magic, p->alignment[0], p->alignment[1], p->alignment[2], p->alignment[3]}, 1 << 20, success, 1.0f, {}};
+    if (!has(*d)) return invalid;
+    if (!fake_serves || (d->epilogue & fake_lacks)) return unsupported;
+    results[0] = {{magic, p->alignment[0], p->alignment[1], p->alignment[2], p->alignment[3], alignment_of(d->vector),
+                   uint64_t(d->epilogue)},
+                  1 << 20,
+                  success,
+                  1.0f,
+                  {}};
     *given = 1;
     return success;
 }
 
 int cublasLtMatmul(void*, Descriptor* d, const void* alpha, const void* a, Layout* a_layout, const void* b,
                    Layout* b_layout, const void* beta, const void* c, Layout* c_layout, void* out, Layout*,
-                   const uint64_t* algorithm, void* workspace, size_t workspace_bytes, void*) {
-    ++fake_calls;
+                   const uint64_t* algorithm, void* workspace, size_t workspace_bytes, CUstream_st* stream) {
+    fake_epilogues[fake_calls++ % 4096] = d->epilogue;
     if (!fits(*d, *a_layout, *b_layout, *c_layout) || c != out || algorithm[0] != magic) return invalid;
-    if (!workspace || workspace_bytes < (1 << 20) || (d->epilogue == 4) != (d->bias != nullptr)) return invalid;
+    if (!workspace || workspace_bytes < (1 << 20) || !has(*d)) return invalid;
     if (!aligned(a, algorithm, 0) || !aligned(b, algorithm, 1) || !aligned(c, algorithm, 2) ||
-        !aligned(out, algorithm, 3))
+        !aligned(out, algorithm, 3) || !aligned(d->vector, algorithm, 4) || algorithm[6] != uint64_t(d->epilogue))
         return invalid;
-    const bool wide = c_layout->type == float64;
     const auto scalar = [&](const void* p) {
-        return wide ? *static_cast<const double*>(p) : double(*static_cast<const float*>(p));
+        return c_layout->type == float64 ? *static_cast<const double*>(p) : double(*static_cast<const float*>(p));
     };
-    const uint64_t inner = d->transpose_a ? a_layout->rows : a_layout->cols;
-    for (uint64_t j = 0; j < c_layout->cols; ++j)
-        for (uint64_t i = 0; i < c_layout->rows; ++i) {
-            double sum = 0;
-            for (uint64_t l = 0; l < inner; ++l) {
-                const double x = element(a, *a_layout, d->transpose_a, i, l),
-                             y = element(b, *b_layout, d->transpose_b, l, j);
-                if (d->compute == compute_tf32 && !(is_tf32(x) && is_tf32(y))) return invalid;
-                sum += x * y;
-            }
-            sum *= scalar(alpha);
-            const uint64_t at = i + j * uint64_t(c_layout->ld);
-            if (scalar(beta) != 0) sum += scalar(beta) * element(c, *c_layout, false, i, j);
-            if (d->epilogue == 4)
-                sum += wide ? static_cast<const double*>(d->bias)[i] : double(static_cast<const float*>(d->bias)[i]);
-            if (wide)
-                static_cast<double*>(out)[at] = sum;
-            else
-                static_cast<float*>(out)[at] = float(sum);
-        }
+    const Product product{*d, *a_layout, *b_layout, *c_layout, a, b, c, out, scalar(alpha), scalar(beta)};
+    if (d->epilogue == bias_gradient_a && product.beta != 0) return invalid;  // nothing is said of it
+    if (!stream) return product.compute() ? success : invalid;
+    stream->enqueue([product] {
+        if (!product.compute()) std::abort();
+    });
     return success;
 }
 

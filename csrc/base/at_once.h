@@ -50,7 +50,7 @@ struct AtOnce {
     void (*dense_forward[int(Activation::count)])(const Gemm<T>&, Product<T> gemm) noexcept;
     void (*dense_by_batch[int(Activation::count)])(const Gemm<T>&, const BatchNormForward<T>&, T* mean, T* variance,
                                                    Product<T> gemm) noexcept;
-    // Products of two arrays that no other one writes, and sums beside them, or null.
+    // Products of two arrays that no other one writes; and the sums of the columns of the first one's B, or null.
     void (*products)(const Gemm<T>*, Index count, const ColumnSums<T>* sums, Product<T> gemm) noexcept;
     void (*measure)(const Measure<T>*, Index count) noexcept;
     // Either may be none.

@@ -88,6 +88,7 @@ struct Gemm {
     Params params = {};
     View<const T> slope = {};  // (m, n): of the epilogue
     T* scratch = nullptr;      // gemm_scratch elements, 64-byte aligned
+    T* b_sums = nullptr;       // (n) or null: the sums of B's columns, of a B with b_col 1; of a device alone
 };
 constexpr Index gemm_scratch = 68 * 1024;
 

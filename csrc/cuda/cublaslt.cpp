@@ -15,6 +15,25 @@ namespace {
 
 constexpr size_t library_workspace = size_t(32) << 20;  // NVIDIA's advice for Hopper and newer
 
+// Which of its epilogues are used, besides the bias: FUSEDNET_CUBLASLT_EPILOGUES names them, "none" has none of them.
+// ReLU is not by itself: NVIDIA's is said to make 0 of NaN, which ours keeps.
+struct Epilogues {
+    bool asked = false, relu = false, sums = true;
+
+    Epilogues() noexcept {
+        const char* const names = std::getenv("FUSEDNET_CUBLASLT_EPILOGUES");
+        if (!names || !*names) return;
+        asked = true;
+        relu = std::strstr(names, "relu") != nullptr;
+        sums = std::strstr(names, "sums") != nullptr;
+    }
+};
+
+const Epilogues& epilogues() noexcept {
+    static const Epilogues once;
+    return once;
+}
+
 struct Library {
     lt::Functions f = {};
     bool found = false;
@@ -72,8 +91,10 @@ private:
         const size_t version = f.version();
         Dl_info info;
         const bool known = dladdr(reinterpret_cast<void*>(f.version), &info) && info.dli_fname;
-        print(text, sizeof text, "cuBLASLt %zu.%zu.%zu (%s)", version / 10000, version / 100 % 100, version % 100,
-              known ? info.dli_fname : path);
+        const Epilogues& e = epilogues();
+        print(text, sizeof text, "cuBLASLt %zu.%zu.%zu (%s)%s%s%s", version / 10000, version / 100 % 100, version % 100,
+              known ? info.dli_fname : path, e.asked ? ", epilogues: bias" : "", e.asked && e.relu ? ", relu" : "",
+              e.asked && e.sums ? ", sums" : "");
         return found = true;
     }
 
@@ -102,9 +123,9 @@ lt::Handle handle() noexcept {
 // What the library's choice depends on.
 struct Key {
     int64_t rows, cols, inner, a_ld, b_ld, d_ld;
-    uint32_t a_alignment, b_alignment, d_alignment;
+    uint32_t a_alignment, b_alignment, d_alignment, vector_alignment;
     Operands operands;
-    bool a_transposed, b_transposed, bias;
+    bool a_transposed, b_transposed, bias, relu, sums;
     bool operator==(const Key&) const = default;
 };
 
@@ -115,7 +136,8 @@ uint32_t alignment_of(const void* p) noexcept {
 
 struct Choice {
     Key key = {};
-    bool used = false, serves = false;
+    bool used = false;
+    Served serves;
     lt::Descriptor descriptor = nullptr;
     lt::Layout a = nullptr, b = nullptr, d = nullptr;
     lt::Heuristic best = {};
@@ -132,7 +154,8 @@ struct Choice {
             if (layout) f.destroy_layout(layout);
         descriptor = nullptr;
         a = b = d = nullptr;
-        used = serves = false;
+        used = false;
+        serves = {};
     }
 
     void make(const Key& wanted, const LibraryProduct& p) noexcept {
@@ -140,13 +163,27 @@ struct Choice {
         key = wanted;
         used = true;
         lt::Preference preference = nullptr;
-        serves = library().f.create_preference(&preference) == lt::success && describe(p) && choose(preference);
+        if (library().f.create_preference(&preference) == lt::success && describe(p) && prefer(preference)) {
+            serves = {.relu = wanted.relu, .sums = wanted.sums};
+            serves.product = choose(p, preference);
+            if (!serves.product && (wanted.relu || wanted.sums)) {
+                serves = {};
+                serves.product = choose(p, preference);
+            }
+        }
         if (preference) library().f.destroy_preference(preference);
     }
 
-    bool set_bias(const void* bias) noexcept { return set(lt::bias_pointer, bias); }
+    // The bias that is read, or the sums that are written.
+    const void* vector(const LibraryProduct& p) const noexcept { return serves.sums ? p.a_sums : p.bias; }
+    bool set_vector(const LibraryProduct& p) noexcept { return set(lt::bias_pointer, vector(p)); }
 
 private:
+    lt::Epilogue epilogue() const noexcept {
+        if (serves.sums) return lt::epilogue_sums_of_a;
+        if (serves.relu) return key.bias ? lt::epilogue_relu_bias : lt::epilogue_relu;
+        return key.bias ? lt::epilogue_bias : lt::epilogue_default;
+    }
     template <class Value>
     bool set(lt::DescriptorAttribute attribute, const Value& value) noexcept {
         return library().f.set_descriptor(descriptor, attribute, &value, sizeof value) == lt::success;
@@ -165,19 +202,22 @@ private:
         return library().f.create_descriptor(&descriptor, compute, result) == lt::success &&
                set(lt::transpose_a, p.a.transposed ? lt::transpose : lt::plain) &&
                set(lt::transpose_b, p.b.transposed ? lt::transpose : lt::plain) &&
-               set(lt::epilogue, p.bias ? lt::epilogue_bias : lt::epilogue_default) && (!p.bias || set_bias(p.bias)) &&
                layout(a, operand, p.a.transposed, p.rows, p.inner, p.a.ld) &&
                layout(b, operand, p.b.transposed, p.inner, p.cols, p.b.ld) &&
                layout(d, result, false, p.rows, p.cols, p.d_ld);
     }
-    bool choose(lt::Preference preference) noexcept {
-        const auto prefer = [&](lt::PreferenceAttribute attribute, auto value) {
+    bool prefer(lt::Preference preference) noexcept {
+        const auto set_to = [&](lt::PreferenceAttribute attribute, auto value) {
             return library().f.set_preference(preference, attribute, &value, sizeof value) == lt::success;
         };
+        return set_to(lt::workspace_bytes, uint64_t(library_workspace)) && set_to(lt::alignment_a, key.a_alignment) &&
+               set_to(lt::alignment_b, key.b_alignment) && set_to(lt::alignment_c, key.d_alignment) &&
+               set_to(lt::alignment_d, key.d_alignment);
+    }
+    // The heuristic looks at the vector's alignment as well.
+    bool choose(const LibraryProduct& p, lt::Preference preference) noexcept {
         int given = 0;
-        return prefer(lt::workspace_bytes, uint64_t(library_workspace)) && prefer(lt::alignment_a, key.a_alignment) &&
-               prefer(lt::alignment_b, key.b_alignment) && prefer(lt::alignment_c, key.d_alignment) &&
-               prefer(lt::alignment_d, key.d_alignment) &&
+        return set(lt::epilogue, epilogue()) && set_vector(p) &&
                library().f.heuristic(handle(), descriptor, a, b, d, d, preference, 1, &best, &given) == lt::success &&
                given > 0 && best.state == lt::success;
     }
@@ -190,6 +230,11 @@ struct Choices {
     int next = 0;
 
     Choice& find(const LibraryProduct& p) noexcept {
+        // NVIDIA's manual does not say what sums are beside what D had before; its tests leave out an A that is
+        // transposed.
+        const bool relu = p.relu && epilogues().relu;
+        const bool sums = p.a_sums && epilogues().sums && !p.a.transposed && !p.accumulate && !p.bias && !relu;
+        const void* const vector = sums ? p.a_sums : p.bias;
         const Key key = {.rows = p.rows,
                          .cols = p.cols,
                          .inner = p.inner,
@@ -199,10 +244,13 @@ struct Choices {
                          .a_alignment = alignment_of(p.a.data),
                          .b_alignment = alignment_of(p.b.data),
                          .d_alignment = alignment_of(p.d),
+                         .vector_alignment = vector ? alignment_of(vector) : 0,
                          .operands = p.operands,
                          .a_transposed = p.a.transposed,
                          .b_transposed = p.b.transposed,
-                         .bias = p.bias != nullptr};
+                         .bias = p.bias != nullptr,
+                         .relu = relu,
+                         .sums = sums};
         for (Choice& choice : held)
             if (choice.used && choice.key == key) return choice;
         Choice& choice = held[next];
@@ -222,14 +270,14 @@ const char* library_text() noexcept {
     return library().text;
 }
 
-bool library_product(const LibraryProduct& p) noexcept {
-    if (failed()) return true;  // nothing else would be done either
-    if (!library_found() || !handle()) return false;
+Served library_product(const LibraryProduct& p) noexcept {
+    if (failed()) return {.product = true};  // nothing else would be done either
+    if (!library_found() || !handle()) return {};
     static thread_local Choices choices;
     Choice& choice = choices.find(p);
-    if (!choice.serves || (p.bias && !choice.set_bias(p.bias))) return false;
+    if (!choice.serves.product || (choice.vector(p) && !choice.set_vector(p))) return {};
     void* const workspace = workspace_bytes(Space::library, library_workspace);
-    if (!workspace) return true;
+    if (!workspace) return choice.serves;
     // scales of the sums' type
     const double one64 = 1, beta64 = p.accumulate ? 1 : 0;
     const float one32 = 1, beta32 = p.accumulate ? 1 : 0;
@@ -243,7 +291,7 @@ bool library_product(const LibraryProduct& p) noexcept {
         print(why, sizeof why, "status %d", int(status));
         note_failure("product by cuBLASLt", why);
     }
-    return true;
+    return choice.serves;
 }
 
 }  // namespace fusednet::cuda

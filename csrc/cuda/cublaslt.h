@@ -23,10 +23,18 @@ struct LibraryProduct {
     const void* bias;  // or null
     bool accumulate;
     Operands operands;
+    // Beside that, where the library has it in the same product:
+    bool relu = false;       // max(D, 0) in D's place
+    void* a_sums = nullptr;  // a number for each row: the sum of op(A)'s row; not with a bias or a ReLU
 };
 
-// On the calling thread's queue. False: there is no library, or it has nothing for this product.
-bool library_product(const LibraryProduct& product) noexcept;
+// What the library does of a product. No product: there is no library, or it has nothing for this one.
+struct Served {
+    bool product = false, relu = false, sums = false;
+};
+
+// On the calling thread's queue.
+Served library_product(const LibraryProduct& product) noexcept;
 bool library_found() noexcept;
 // "cuBLASLt 13.0.2 (/path)", or what serves without it and why. Lives as long as the process.
 const char* library_text() noexcept;

@@ -13,7 +13,13 @@ enum Status : int { success = 0 };
 enum Compute : int { compute_32f = 68, compute_64f = 70, compute_32f_fast_tf32 = 77 };
 enum Type : int { real_32f = 0, real_64f = 1, real_16bf = 14 };
 enum Operation : int32_t { plain = 0, transpose = 1 };
-enum Epilogue : int32_t { epilogue_default = 1, epilogue_bias = 4 };
+enum Epilogue : int32_t {
+    epilogue_default = 1,
+    epilogue_relu = 2,
+    epilogue_bias = 4,
+    epilogue_relu_bias = 6,
+    epilogue_sums_of_a = 256  // op(A)'s rows over the inner dimension: the gradient of a bias
+};
 enum DescriptorAttribute : int { transpose_a = 3, transpose_b = 4, epilogue = 7, bias_pointer = 8 };
 enum PreferenceAttribute : int {
     workspace_bytes = 1,
@@ -68,7 +74,9 @@ static_assert(compute_32f == int(CUBLAS_COMPUTE_32F) && compute_64f == int(CUBLA
               compute_32f_fast_tf32 == int(CUBLAS_COMPUTE_32F_FAST_TF32));
 static_assert(real_32f == int(CUDA_R_32F) && real_64f == int(CUDA_R_64F) && real_16bf == int(CUDA_R_16BF));
 static_assert(plain == int(CUBLAS_OP_N) && transpose == int(CUBLAS_OP_T));
-static_assert(epilogue_default == int(CUBLASLT_EPILOGUE_DEFAULT) && epilogue_bias == int(CUBLASLT_EPILOGUE_BIAS));
+static_assert(epilogue_default == int(CUBLASLT_EPILOGUE_DEFAULT) && epilogue_relu == int(CUBLASLT_EPILOGUE_RELU) &&
+              epilogue_bias == int(CUBLASLT_EPILOGUE_BIAS) && epilogue_relu_bias == int(CUBLASLT_EPILOGUE_RELU_BIAS) &&
+              epilogue_sums_of_a == int(CUBLASLT_EPILOGUE_BGRADA));
 static_assert(transpose_a == int(CUBLASLT_MATMUL_DESC_TRANSA) && transpose_b == int(CUBLASLT_MATMUL_DESC_TRANSB) &&
               epilogue == int(CUBLASLT_MATMUL_DESC_EPILOGUE) && bias_pointer == int(CUBLASLT_MATMUL_DESC_BIAS_POINTER));
 static_assert(workspace_bytes == int(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) &&

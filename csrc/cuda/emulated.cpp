@@ -1,5 +1,8 @@
 // The device's kernels on the host: blocks and threads are loops, the device's memory is the host's. Compiled for tests
 // only, so that they can be held against the truth without a device.
+#include <dlfcn.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <new>
@@ -7,7 +10,9 @@
 #include <vector>
 
 #include "cache.h"
+#include "cublaslt.h"
 #include "program.h"
+#include "runtime.h"
 #include "target.h"
 
 namespace fusednet::cuda_emulated {
@@ -18,7 +23,7 @@ using cuda::program_threads;
 
 // Memory for a kernel's partial results, until the next kernel asks for the same space. It only grows, and what was
 // handed out stays: a captured kernel comes back to it.
-enum class Space { own, parts, count };
+enum class Space { own, parts, operands, library, count };
 
 class Workspace {
 public:
@@ -49,6 +54,7 @@ struct Captured {
     std::vector<Kept> kernels;  // and what spoils workspaces before them
     int launches = 0;
     int places = 0;  // of a program
+    bool refused = false;
 };
 
 // What it says that it has, and what a workspace may have of it.
@@ -94,6 +100,12 @@ inline void add_one(unsigned long long* counter) {
     ++*counter;
 }
 
+}  // namespace fusednet::cuda_emulated
+
+#include "emulated_library.h"
+
+namespace fusednet::cuda_emulated {
+
 #include "launch.h"
 
 #include "../base/philox.h"
@@ -112,7 +124,19 @@ constexpr Index lanes = 1;
 
 #include "kernels.h"
 
-constexpr Table<T> made = make_device_table<goes_by_slices>("cuda_emulated");
+#include "products.h"
+
+#include "products_reduced.h"
+
+constexpr Table<T> made = make_device_table<goes_by_our_slices>("cuda_emulated");
+
+constexpr Table<T> with_library() noexcept {
+    Table<T> table = made;
+    table.gemm = product<product_as_is, relu_forward>;
+    table.reduced[int(Precision::high)] = product<product_of_two_parts, relu_forward>;
+    table.reduced[int(Precision::medium)] = product<product_of_bfloat16, relu_forward>;
+    return table;
+}
 
 }  // namespace float32
 
@@ -122,18 +146,27 @@ namespace float64 {
 
 #include "kernels.h"
 
-constexpr Table<T> made = make_device_table<goes_by_slices>("cuda_emulated");
+#include "products.h"
+
+constexpr Table<T> with_library() noexcept {
+    Table<T> table = make_device_table<goes_by_our_slices>("cuda_emulated");
+    table.gemm = product<product_as_is, relu_forward>;
+    return table;
+}
 
 }  // namespace float64
 
 #include "frame.h"
 
-extern const Table<float> table;
-extern const Table<double> table64;
+extern const Table<float> table;  // for the host's arrays
 constinit const Table<float> table = float32::made;
-constinit const Table<double> table64 = float64::made;
+extern const Table<float> device_table;
+extern const Table<double> device_table64;
+constinit const Table<float> device_table = float32::with_library();
+constinit const Table<double> device_table64 = float64::with_library();
 extern const Table<float> recorded_table;
-constinit const Table<float> recorded_table = float32::made;  // the same kernels: they are recorded either way
+constinit const Table<float> recorded_table =
+    float32::with_library();  // the same kernels: they are recorded either way
 
 namespace {
 
@@ -226,7 +259,7 @@ void begin_capture(double operations) noexcept {
 }
 void* end_capture() noexcept {
     Captured* const step = std::exchange(queue->captured, nullptr);
-    if (step->places == 0 || step->kernels.size() <= cuda::most_program_kernels) return step;
+    if (step->places == 0 || (!step->refused && step->kernels.size() <= cuda::most_program_kernels)) return step;
     delete step;
     return nullptr;
 }

@@ -35,9 +35,9 @@ constexpr Index lanes = 1;
 
 constexpr Table<T> make_cuda_table() noexcept {
     Table<T> table = make_device_table<goes_by_our_slices>("cuda");
-    table.gemm = product<product_as_is>;
-    table.reduced[int(Precision::high)] = product<product_of_two_parts>;
-    table.reduced[int(Precision::medium)] = product<product_of_bfloat16>;
+    table.gemm = product<product_as_is, relu_forward>;
+    table.reduced[int(Precision::high)] = product<product_of_two_parts, relu_forward>;
+    table.reduced[int(Precision::medium)] = product<product_of_bfloat16, relu_forward>;
     return table;
 }
 

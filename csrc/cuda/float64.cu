@@ -25,7 +25,7 @@ constexpr bool launched = true, recorded = false;  // for gradient checks, whose
 
 constexpr Table<T> make_cuda_table() noexcept {
     Table<T> table = make_device_table<goes_by_our_slices>("cuda");
-    table.gemm = product<product_as_is>;
+    table.gemm = product<product_as_is, relu_forward>;
     return table;
 }
 

@@ -159,11 +159,17 @@ inline Index blocks_of_slices(const Gemm<T>& g) {
     return divide_up(g.m, SlicedGemm::tile) * divide_up(g.n, SlicedGemm::tile);
 }
 
+// What a product ends with where its own launch has not.
+inline void finish_gemm(const Gemm<T>& g, bool activates, bool sums) noexcept {
+    if (activates && g.epilogue && g.m > 0 && g.n > 0)
+        g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
+    if (sums && g.b_sums) column_sums(g.k, g.n, {g.b, g.b_row}, g.b_sums);
+}
+
 inline void gemm(const Gemm<T>& g) noexcept {
     if (goes_by_slices(g))
         launch("gemm", blocks_of_slices(g), SlicedGemm{g});
     else
         launch("gemm", divide_up(g.m, GemmKernel::tile) * divide_up(g.n, GemmKernel::tile), GemmKernel{g});
-    if (g.epilogue && g.m > 0 && g.n > 0)
-        g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
+    finish_gemm(g, true, true);
 }

@@ -30,6 +30,8 @@
 
 #include "../base/make_table.h"
 
+constexpr auto relu_forward = activation_forward<Shortest<Relu<V>>::Functor>;
+
 // With what a device has beside. `sliced`: see products_at_once.
 #define FUSEDNET_BY_BATCH(name, Struct, ...) batchnorm_by_batch<Shortest<Struct<V>>::Functor>,
 #define FUSEDNET_DENSE(name, Struct, ...) dense_forward<Shortest<Struct<V>>::Functor, sliced>,

@@ -71,21 +71,34 @@ void dense_by_batch(const Gemm<T>& g, const BatchNormForward<T>& a, T* mean, T* 
 using ColumnSumsBeside = FoldColumns<Sums<1>, 1, SumOfRows, KeepSum>;
 using ProductsBeside = Beside<Beside<SlicedGemm, SlicedGemm>, ColumnSumsBeside>;
 
-// The sums go beside the products where a block has all rows of its columns.
+// The sums go beside the products where a block has all rows of its columns, else with the first one where `gemm` does
+// it.
 template <bool (*sliced)(const Gemm<T>&)>
 void products_at_once(const Gemm<T>* all, Index count, const ColumnSums<T>* sums, Product<T> gemm) noexcept {
+    const auto is_ours = [](const Gemm<T>& g) { return !g.epilogue && sliced(g); };
     SlicedGemm ours[2] = {};
     Index blocks[2] = {}, held = 0;
-    for (Index i = 0; i < count; ++i)
-        if (held == 2 || all[i].epilogue || !sliced(all[i])) {
-            gemm(all[i]);
-        } else {
+    for (Index i = 0; i < count && held < 2; ++i)
+        if (is_ours(all[i])) {
             ours[held] = {all[i]};
             blocks[held++] = blocks_of_slices(all[i]);
         }
     const Index rows = sums ? sums->rows : 0, cols = sums ? sums->cols : 0, across = Columns<1>::across(cols);
     const bool beside = held > 0 && across > 0 && splits_of_fold(rows, across) == 1 && !enough_for_pieces(rows, cols);
-    if (sums && !beside) column_sums(rows, cols, sums->x, sums->sums);
+    bool alone = sums && !beside;
+    for (Index i = 0, passed = 0; i < count; ++i) {
+        if (passed < held && is_ours(all[i])) {
+            ++passed;
+            continue;
+        }
+        Gemm<T> g = all[i];
+        if (i == 0 && alone) {
+            g.b_sums = sums->sums;
+            alone = false;
+        }
+        gemm(g);
+    }
+    if (alone) column_sums(rows, cols, sums->x, sums->sums);
     if (held == 1 && !beside)
         launch("gemm", blocks[0], ours[0]);
     else if (held > 0)

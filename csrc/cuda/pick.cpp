@@ -10,8 +10,8 @@ namespace fusednet {
 
 #ifdef FUSEDNET_EMULATED_CUDA
 namespace cuda_emulated {
-extern const Table<float> table;
-extern const Table<double> table64;
+extern const Table<float> device_table;
+extern const Table<double> device_table64;
 extern const Table<float> recorded_table;
 extern const Device device;
 }  // namespace cuda_emulated
@@ -48,8 +48,8 @@ const char* const* known_devices() noexcept {
 DeviceTables device_tables(const char* name, const char** why) noexcept {
 #ifdef FUSEDNET_EMULATED_CUDA
     if (strcmp(name, "cuda_emulated") == 0) {
-        static const Table<float> float32 = on_device(cuda_emulated::table, cuda_emulated::device);
-        static const Table<double> float64 = on_device(cuda_emulated::table64, cuda_emulated::device);
+        static const Table<float> float32 = on_device(cuda_emulated::device_table, cuda_emulated::device);
+        static const Table<double> float64 = on_device(cuda_emulated::device_table64, cuda_emulated::device);
         static const Table<float> recorded = on_device(cuda_emulated::recorded_table, cuda_emulated::device);
         return {&float32, &float64, &recorded};
     }

@@ -27,7 +27,7 @@ inline bool as_library_product(const Gemm<T>& g, LibraryProduct& p) {
     return g.c.ld >= g.n;
 }
 
-inline bool product_as_is(const LibraryProduct& p) noexcept {
+inline Served product_as_is(const LibraryProduct& p) noexcept {
     return library_product(p);
 }
 
@@ -41,13 +41,19 @@ inline bool goes_by_our_slices(const Gemm<T>& g) {
     return goes_by_slices(g) && !wants_library(g, p);
 }
 
-// The library's product, or ours where it has none.
-template <bool (*by_library)(const LibraryProduct&) noexcept>
+// The library's product, or ours where it has none; and what it lacks of what follows. `relu` is the one epilogue that
+// is a ReLU, which the library may have where z need not stay beside y.
+template <Served (*by_library)(const LibraryProduct&) noexcept, void (*relu)(const ActivationForward<T>&) noexcept>
 void product(const Gemm<T>& g) noexcept {
     LibraryProduct p;
     const bool asked = wants_library(g, p);
     if (asked && recording()) return refuse_recording();
-    if (!asked || !by_library(p)) return gemm(g);
-    if (g.epilogue)
-        g.epilogue({.rows = g.m, .cols = g.n, .x = {g.c.data, g.c.ld}, .y = g.y, .params = g.params, .slope = g.slope});
+    Served served;
+    if (asked) {
+        p.relu = g.epilogue == relu && g.y.data == g.c.data && g.y.ld == g.c.ld;
+        p.a_sums = g.b_sums;  // its A is our B
+        served = by_library(p);
+    }
+    if (!served.product) return gemm(g);
+    finish_gemm(g, !served.relu, !served.sums);
 }

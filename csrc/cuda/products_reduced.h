@@ -41,8 +41,9 @@ inline void to_bfloat16(Index rows, Index cols, View<const float> from, View<uin
     });
 }
 
-inline bool product_of_bfloat16(const LibraryProduct& whole) noexcept {
+inline Served product_of_bfloat16(const LibraryProduct& whole) noexcept {
     LibraryProduct p = whole;
+    p.a_sums = nullptr;  // they would be sums of what is rounded
     const Index a_rows = p.a.transposed ? p.rows : p.inner, a_cols = p.a.transposed ? p.inner : p.rows;
     const Index b_rows = p.b.transposed ? p.inner : p.cols, b_cols = p.b.transposed ? p.cols : p.inner;
     const Rewritten<uint16_t> at_a(a_rows, a_cols), at_b(b_rows, b_cols);
@@ -132,26 +133,31 @@ inline void to_two_parts(const LibraryProduct::Matrix& m, bool lies_so, Index ro
                [=] FUSEDNET_DEVICE(const auto& at) { to.store(at, at.load(from)); });
 }
 
-// Three products of TF32 parts; that of the low parts is left out, the small ones come first.
-inline bool product_of_two_parts(const LibraryProduct& whole) noexcept {
+// Three products of TF32 parts; that of the low parts is left out, the small ones come first, with the bias. So the
+// last one leaves z, and may have a ReLU.
+inline Served product_of_two_parts(const LibraryProduct& whole) noexcept {
     const Rewritten<float> at_a(whole.rows, whole.inner), at_b(whole.cols, whole.inner);
     float* const a_high = workspace<float>(Space::operands, 2 * (at_a.size + at_b.size));
     float *const a_low = a_high + at_a.size, *const b_high = a_low + at_a.size, *const b_low = b_high + at_b.size;
     to_two_parts(whole.a, whole.a.transposed, whole.rows, whole.inner, {{a_high, at_a.ld}, {a_low, at_a.ld}});
     to_two_parts(whole.b, !whole.b.transposed, whole.cols, whole.inner, {{b_high, at_b.ld}, {b_low, at_b.ld}});
-    const auto multiply = [&](const float* a_part, const float* b_part, bool first) noexcept {
+    const auto multiply = [&](const float* a_part, const float* b_part, bool first, bool last) noexcept {
         LibraryProduct p = whole;
         p.a = {a_part, true, at_a.ld};
         p.b = {b_part, false, at_b.ld};
         p.operands = Operands::tf32;
+        p.relu = whole.relu && last;
+        p.a_sums = nullptr;
         if (!first) {
             p.bias = nullptr;
             p.accumulate = true;
         }
         return library_product(p);
     };
-    if (!multiply(a_low, b_high, true)) return false;
-    if (!multiply(a_high, b_low, false) || !multiply(a_high, b_high, false))
-        note_failure("product by cuBLASLt", "one of three parts is not served");
-    return true;
+    if (!multiply(a_low, b_high, true, false).product) return {};
+    const bool second = multiply(a_high, b_low, false, false).product;
+    Served served = multiply(a_high, b_high, false, true);
+    if (!second || !served.product) note_failure("product by cuBLASLt", "one of three parts is not served");
+    served.product = true;
+    return served;
 }

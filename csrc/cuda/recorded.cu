@@ -35,7 +35,7 @@ constexpr Index lanes = 1;
 // Products that the library would do, of whatever precision, are refused.
 constexpr Table<T> make_recorded_table() noexcept {
     Table<T> table = make_device_table<goes_by_our_slices>("cuda");
-    table.gemm = product<product_as_is>;
+    table.gemm = product<product_as_is, relu_forward>;
     return table;
 }
 
