@@ -152,15 +152,21 @@ def test_reduced_precision_is_what_it_says(program):
 
 
 @pytest.mark.parametrize(
-    ("library", "arguments", "text"),
+    ("asked", "arguments", "text"),
     [
-        ("nowhere/libcublasLt.so.13", (), "our own kernels (FUSEDNET_CUBLASLT: nowhere"),
-        ("libm.so.6", (), "our own kernels (FUSEDNET_CUBLASLT: it has no cublasLtGetVersion)"),
-        (None, ("unserved",), "cuBLASLt 13.0.2 ("),
+        ({"library": "nowhere/libcublasLt.so.13"}, (), "our own kernels (FUSEDNET_CUBLASLT: nowhere"),
+        ({"library": "libm.so.6"}, (), "our own kernels (FUSEDNET_CUBLASLT: it has no cublasLtGetVersion)"),
+        (
+            {"epilogues": "relu,sum"},
+            (),
+            "our own kernels (FUSEDNET_CUBLASLT_EPILOGUES expects relu, sums or none, got 'relu,sum')",
+        ),
+        ({}, ("unserved",), "cuBLASLt 13.0.2 ("),
     ],
+    ids=["not there", "another library", "unknown epilogue", "serves nothing"],
 )
-def test_without_the_library_ours_serve(program, library, arguments, text):
-    lines = program(*arguments, **({} if library is None else {"library": library}))
+def test_without_the_library_ours_serve(program, asked, arguments, text):
+    lines = program(*arguments, **asked)
     assert lines[0].startswith(f"text {text}")
     assert not [line for line in lines if line.startswith("failure")]
     for case in cases(lines):

@@ -18,14 +18,23 @@ constexpr size_t library_workspace = size_t(32) << 20;  // NVIDIA's advice for H
 // Which of its epilogues are used, besides the bias: FUSEDNET_CUBLASLT_EPILOGUES names them, "none" has none of them.
 // ReLU is not by itself: NVIDIA's is said to make 0 of NaN, which ours keeps.
 struct Epilogues {
-    bool asked = false, relu = false, sums = true;
+    const char* names = std::getenv("FUSEDNET_CUBLASLT_EPILOGUES");
+    bool asked = names && *names, known = true;
+    bool relu = false, sums = !asked;
 
     Epilogues() noexcept {
-        const char* const names = std::getenv("FUSEDNET_CUBLASLT_EPILOGUES");
-        if (!names || !*names) return;
-        asked = true;
-        relu = std::strstr(names, "relu") != nullptr;
-        sums = std::strstr(names, "sums") != nullptr;
+        constexpr const char* between = " ,";
+        for (const char* word = names; asked && *word;) {
+            const size_t length = std::strcspn(word, between);
+            const auto is = [&](const char* name) {
+                return length == std::strlen(name) && std::strncmp(word, name, length) == 0;
+            };
+            relu = relu || is("relu");
+            sums = sums || is("sums");
+            known = known && (length == 0 || is("relu") || is("sums") || is("none"));
+            word += length;
+            word += std::strspn(word, between);
+        }
     }
 };
 
@@ -40,6 +49,12 @@ struct Library {
     char text[1024] = {};
 
     Library() noexcept {
+        if (!epilogues().known) {
+            print(text, sizeof text,
+                  "our own kernels (FUSEDNET_CUBLASLT_EPILOGUES expects relu, sums or none, got '%s')",
+                  epilogues().names);
+            return;
+        }
         if (const char* path = std::getenv("FUSEDNET_CUBLASLT"); path && *path) {
             if (!open(path)) print(text, sizeof text, "our own kernels (FUSEDNET_CUBLASLT: %s)", why_);
             return;
