@@ -51,6 +51,27 @@ def farthest(got, want, least: float = 1e-3) -> float:
     return max(float(np.abs(a - b).max() / max(np.abs(b).max(), least)) for a, b in pairs)
 
 
+def refused(precision: str) -> list[str]:
+    """The layers that steps name whose rows overflow in the second one, among steps of one launch each that follow."""
+    fusednet.set_float32_matmul_precision(precision)
+    names = []
+    for device in ("cpu", "cuda_emulated"):
+        layers = [Dense(129, "elu", name="first"), Dense(130, "elu", name="second"), Dense(5, "softmax")]
+        model = fusednet.Sequential(layers, seed=5)
+        model.build([FEATURES])
+        model.compile(SGD(1e-3), "sparse_categorical_crossentropy", device=device)
+        x = np.random.default_rng(1).normal(size=(8 * ROWS, FEATURES)).astype(np.float32)
+        x[5 * ROWS : 6 * ROWS] *= 1e34
+        second = model.layers[1]
+        second.set_weights([second.get_weights()[0] * 1e5, second.get_weights()[1]])
+        try:
+            model.fit(x, np.zeros(8 * ROWS, int), batch_size=ROWS, shuffle=False, verbose=0)
+        except fusednet.NonFiniteError as error:
+            names.append(f"{error.where} in step {error.step}")
+    fusednet.set_float32_matmul_precision("highest")
+    return names
+
+
 def main() -> None:
     library = Library(sys.argv[1], int(sys.argv[2]))
     g = np.random.default_rng(0)
@@ -80,6 +101,7 @@ def main() -> None:
     broken[7, 3] = np.nan
     rows = made("bias", "cuda_emulated").predict(broken, batch_size=ROWS, check_finite=False, verbose=0)
     found["nan"] = bool(np.isnan(rows[7]).all()) and bool(np.isfinite(np.delete(rows, 7, axis=0)).all())
+    found["refused"] = [refused(precision) for precision in ("highest", "high", "medium")]
     print(json.dumps(found))
 
 

@@ -78,6 +78,11 @@ def test_without_being_asked(models):
     check(found, BIAS, BIAS, (1, 2))
 
 
+def test_the_layer_that_overflows_is_named(models):
+    """Its products go on after a step is refused; what is said of that step is not made of them."""
+    assert models()["refused"] == [["second in step 6"] * 2] * 3
+
+
 def test_a_library_that_lacks_them(models):
     found = models("bias", epilogues="relu sums", lacks=RELU | BIAS_GRADIENT_A)
     assert found["nan"]

@@ -237,10 +237,12 @@ py::dict cuda_info() {
         device["memory"] = properties.memory;
         devices.append(device);
     }
+    const char* reason = info.reason;
+    if (!reason) cuda::find_device(&reason);  // whether kernels load there, and the process is the one that opened it
     py::dict d;
     d["built"] = info.built;
-    d["available"] = info.reason == nullptr;
-    d["reason"] = info.reason ? py::object(py::str(info.reason)) : py::none();
+    d["available"] = reason == nullptr;
+    d["reason"] = reason ? py::object(py::str(reason)) : py::none();
     d["compute_capabilities"] = split(info.capabilities, ' ');
     d["runtime"] = cuda_version(info.runtime);
     d["driver"] = cuda_version(info.driver);

@@ -35,7 +35,8 @@ private:
 
 // Errors of what ran before, which any later call returns.
 inline bool is_late(cudaError_t error) noexcept {
-    return error >= cudaErrorIllegalAddress && error < cudaErrorNotPermitted && error != cudaErrorLaunchOutOfResources;
+    return error >= cudaErrorIllegalAddress && error < cudaErrorNotPermitted &&
+           error != cudaErrorLaunchOutOfResources && error != cudaErrorCooperativeLaunchTooLarge;
 }
 
 // Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other. As large

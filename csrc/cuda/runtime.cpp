@@ -380,21 +380,22 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     Held& held = q.held[int(space)];
     if (held.newest && bytes <= held.newest->bytes) return held.newest->memory;
     const size_t twice = held.newest ? 2 * held.newest->bytes : 0;
-    const size_t rounded = (std::max(bytes, twice) / (2 * mebibyte) + 1) * (2 * mebibyte);
+    const auto rounded = [](size_t n) { return (n / (2 * mebibyte) + 1) * (2 * mebibyte); };
     auto* block = new (std::nothrow) Block;
-    if (block && (block->memory = allocate(rounded))) {
-        block->bytes = rounded;
-        block->older = held.newest;
-        held.newest = block;
-        return block->memory;
-    }
+    for (size_t wanted : {rounded(std::max(bytes, twice)), rounded(bytes)})
+        if (block && (block->memory = allocate(wanted))) {
+            block->bytes = wanted;
+            block->older = held.newest;
+            held.newest = block;
+            return block->memory;
+        }
     const bool no_room = !block || allocated == cudaSuccess || allocated == cudaErrorMemoryAllocation;
     delete block;
     if (!no_room) {
         q.check(allocated, "a workspace");
         return nullptr;
     }
-    q.no_room = rounded;
+    q.no_room = rounded(bytes);
     q.fail("a workspace", "out of memory");
     return nullptr;
 }

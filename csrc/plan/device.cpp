@@ -138,10 +138,13 @@ void Plan<T>::add_totals(Result& result) const {
     }
 }
 
+// As many as there is room for, and as end soon enough for those who wait: signals are looked for in between.
 template <class T>
-Index Plan<T>::steps_staged(const Rows& x, Index size) const noexcept {
+Index Plan<T>::steps_staged(const Rows& x, Index size, bool held) const noexcept {
+    const double soon = work_ahead / std::max(1.0, step_work(size));
+    const Index most = soon < double(steps_ahead) ? std::max<Index>(1, Index(soon)) : steps_ahead;
     const Index bytes = std::max<Index>(1, input_.cols * bytes_of(x.source) * size);
-    return std::clamp<Index>(staged_bytes / bytes, 1, steps_ahead);
+    return held ? most : std::clamp<Index>(staged_bytes / bytes, 1, most);
 }
 
 // Is every step the same but for what the device looks up?
@@ -154,14 +157,21 @@ bool Plan<T>::capturable() const noexcept {
 template <class T>
 double Plan<T>::small_step(Index rows) const noexcept {
     if (!spec_.programs || spec_.float64 || spec_.features > narrow) return 0.0;
+    for (const Stages* stages : {&forward_, &loss_, &backward_})
+        for (const Stage<T>& stage : *stages)
+            for (const auto& step : stage.steps)
+                if (step->cols > narrow) return 0.0;
+    const double work = step_work(rows);
+    return work <= small_work ? work : 0.0;
+}
+
+template <class T>
+double Plan<T>::step_work(Index rows) const noexcept {
     double work = 0;
     for (const Stages* stages : {&forward_, &loss_, &backward_})
         for (const Stage<T>& stage : *stages)
-            for (const auto& step : stage.steps) {
-                if (step->cols > narrow) return 0.0;
-                work += step->work(rows);
-            }
-    return work <= small_work ? work : 0.0;
+            for (const auto& step : stage.steps) work += step->work(rows);
+    return work;
 }
 
 // The step as the device keeps it, or null.
@@ -211,7 +221,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         keep_there(x, y, 1 + Index(*std::max_element(order + begin, order + end)));
     }
     const bool held = is_held(x, y, order, begin, end);
-    const Index ahead = std::min(rows_ahead(size), (held ? steps_ahead : steps_staged(x, size)) * size);
+    const Index ahead = std::min(rows_ahead(size), steps_staged(x, size, held) * size);
     const auto rows_from = [&](Index row) { return std::min(ahead, end - row); };
     const auto staged_from = [&](Index row, int side) {
         return held ? held_.there : send_rows(x, y, order, row, rows_from(row), side);
@@ -271,9 +281,18 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         add_totals(result);
         const int64_t done = fetched(totals_).steps;
         count_steps(done);
-        batch.rows = std::min(size, count - done * size);  // of the refused step, if one was
         if (no_room) std::rethrow_exception(no_room);
-        if (!accept(fetched(verdict_), batch, result) || budget.over() || interrupt.look()) break;
+        const Verdict verdict = fetched(verdict_);
+        if (verdict.status == Status::loss) {
+            // The library's products do not look at the guard: the values of the refused step are made again.
+            const Cursor refused{start.row + done * size, done, uint64_t(passes)};
+            put(cursor_, &refused, 1);
+            batch.rows = std::min(size, count - done * size);
+            batch.pass = uint64_t(draws_regions_ ? passes : 0);
+            Interrupt never;
+            run(forward_, batch, never);
+        }
+        if (!accept(verdict, batch, result) || budget.over() || interrupt.look()) break;
     }
     return result;
 }
@@ -282,7 +301,7 @@ template <class T>
 Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms,
                                    bool training, Interrupt& interrupt) {
     const Budget budget(budget_ms);
-    const Index size = spec_.batch, ahead = steps_staged(x, size) * size;
+    const Index size = spec_.batch, ahead = steps_staged(x, size, false) * size;
     const auto staged_from = [&](Index row, int side) {
         return send_rows(x, y, nullptr, row, std::min(ahead, end - row), side);
     };

@@ -132,7 +132,8 @@ std::unique_ptr<PlanBase> make_plan(PlanSpec spec);
 std::string product_text(const Table<float>& table, Precision precision);
 
 constexpr Index most_rows_ahead = Index(1) << 20;
-constexpr Index steps_ahead = 256;  // whose scalars a device gets at once
+constexpr Index steps_ahead = 256;   // whose scalars a device gets at once
+constexpr double work_ahead = 1e12;  // operations, about, until it is waited for: 20 ms at 50 TFLOP/s
 
 // A task of so many operations takes long enough (about 10 µs) to read the clock after it.
 constexpr double worth_looking = 1e6;
@@ -272,6 +273,7 @@ private:
     void enqueue_step(const Batch& batch);
     bool capturable() const noexcept;
     double small_step(Index rows) const noexcept;
+    double step_work(Index rows) const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
     bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
     void keep_there(const Rows& x, const Targets& y, Index rows);
@@ -281,7 +283,7 @@ private:
     void count_steps(int64_t steps) noexcept;
     void clear_totals() const;
     void add_totals(Result& result) const;
-    Index steps_staged(const Rows& x, Index size) const noexcept;
+    Index steps_staged(const Rows& x, Index size, bool held) const noexcept;
     Result train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
                            double budget_ms, Interrupt& interrupt);
     Result evaluate_on_device(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _SLICE_WORK = 4e9  # operations: some 40 ms at 100 GFLOP/s
-_DEVICE_SLICE_WORK = 16 * _SLICE_WORK  # a device is that much faster, or the slice is still short enough
+_DEVICE_SLICE_WORK = 1000 * _SLICE_WORK  # a call on a device looks for signals itself: this is for the progress bar
 _LEAST_WORK = 1e6  # operations that a step is counted as at least: small steps cost more than their arithmetic
 _BUDGET_MS = math.inf
 _WHAT = {"loss": "the loss", "gradient": "the gradient's norm", "statistics": "the batch's variance"}
