@@ -235,11 +235,12 @@ void* chip(size_t* bytes) noexcept {
     *bytes = chip_bytes;
     return queue->chip.get();
 }
-void begin_capture(double operations, size_t of_chip) noexcept {
+void begin_capture(double operations, const void* at, size_t of_chip) noexcept {
     queue->captured = new Captured;
     queue->captured->chip_bytes = of_chip;
     if (operations > 0) queue->captured->places = program_blocks(operations);
     if (of_chip > (queue->captured->places == 1 ? chip_bytes : 0)) std::abort();
+    if (of_chip > 0 && at != queue->chip.get()) std::abort();
 }
 void* end_capture() noexcept {
     Captured* const step = std::exchange(queue->captured, nullptr);

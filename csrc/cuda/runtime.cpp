@@ -233,7 +233,7 @@ void forget(void* captured) noexcept {
 }
 
 // In front of the records, in one piece, lies the count of those that have arrived.
-Captured* begin_recording(double operations, size_t chip_bytes) noexcept {
+Captured* begin_recording(double operations, const void* chip, size_t chip_bytes) noexcept {
     auto* const step = new (std::nothrow) Captured;
     if (!step) {
         queue->fail("recording a step", "out of the host's memory");
@@ -244,21 +244,20 @@ Captured* begin_recording(double operations, size_t chip_bytes) noexcept {
     step->refused = !memory;
     if (!memory) return step;
     clear(memory, bytes);  // records are read whole, whatever a kernel fills of its own
-    size_t most = 0;
     step->program = {.records = reinterpret_cast<Record*>(memory + alignof(Record) * 16),
                      .blocks = program_blocks(operations),
                      .guard = queue->guard,
                      .arrivals = reinterpret_cast<unsigned*>(memory),
                      .chip_bytes = chip_bytes,
-                     .chip = chip_of_programs(&most)};
+                     .chip = chip};
     return step;
 }
 
 // Relaxed: a workspace may grow meanwhile.
-void begin_capture(double operations, size_t chip_bytes) noexcept {
+void begin_capture(double operations, const void* chip, size_t chip_bytes) noexcept {
     if (failed()) return;
     if (operations > 0)
-        queue->recording = begin_recording(operations, chip_bytes);
+        queue->recording = begin_recording(operations, chip, chip_bytes);
     else
         queue->capturing =
             queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");

@@ -195,7 +195,7 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     const auto captured_as = [&](const Table<T>& table, double small) {
         captured.chip = on_chip(small);
         Plan twin(*this, table, captured.chip);  // whose counters nobody looks at
-        table_.device->begin_capture(small, captured.chip.bytes);
+        table_.device->begin_capture(small, captured.chip.memory, captured.chip.bytes);
         twin.enqueue_step(batch);
         return table_.device->end_capture();
     };
