@@ -89,10 +89,10 @@ size_t allowed_shared_bytes() noexcept {
 }
 
 // Cooperative: that sees to it that all blocks are there at once.
-void start(Program program, int64_t times) noexcept {
+cudaError_t start(Program program, int64_t times) noexcept {
     void* arguments[] = {&program, &times};
-    (void)cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
-                                      sizeof(ProgramMemory) + program.chip_bytes, stream());
+    return cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
+                                       sizeof(ProgramMemory) + program.chip_bytes, stream());
 }
 
 }  // namespace
@@ -107,7 +107,7 @@ void launch_program(const Program& program, int64_t times) noexcept {
     if (failed()) return;
     if (allowed_shared_bytes() > 0 &&
         cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess)
-        start(program, times);
+        (void)start(program, times);
     note_launch("of steps in one launch");
 }
 
@@ -122,8 +122,8 @@ void* chip_of_programs(size_t* bytes) noexcept {
         void** const told = workspace<void*>(Space::own, 1);
         if (!told || allowed <= sizeof(ProgramMemory)) return chip;
         chip.bytes = (allowed - sizeof(ProgramMemory)) / 16 * 16;
-        start({.blocks = 1, .chip_bytes = chip.bytes, .tells = told}, 0);
         const bool known =
+            start({.blocks = 1, .chip_bytes = chip.bytes, .tells = told}, 0) == cudaSuccess &&
             cudaMemcpyAsync(&chip.memory, told, sizeof chip.memory, cudaMemcpyDeviceToHost, stream()) == cudaSuccess &&
             cudaStreamSynchronize(stream()) == cudaSuccess;
         return known ? chip : Chip{};
