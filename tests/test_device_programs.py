@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -84,11 +86,47 @@ def both_ways(monkeypatch, device, layers, *arguments, **more):
     return model
 
 
+def on_chip(plan):
+    """What of a step lies there by the plan's own words, and how many KiB."""
+    (line,) = re.findall("steps: many in one launch.*", str(plan))
+    found = re.fullmatch(r"[^,]*, ([0-9.]+) KiB of ([a-z ]+) on the chip", line)
+    return (found[2], float(found[1])) if found else ("nothing", 0.0)
+
+
 @pytest.mark.parametrize("net", PROGRAMS)
 def test_networks(monkeypatch, device, net):
     model = both_ways(monkeypatch, device, PROGRAMS[net])
     assert model.plan.programmed == 3 * FULL - 1  # the first makes room for partial results
-    assert "steps: many in one launch" in str(model.plan)
+    # what a block has there the others would not see
+    assert on_chip(model.plan)[0] == ("nothing" if net == "several blocks" else "activations and gradients")
+
+
+def test_what_there_is_room_for(monkeypatch, device):
+    """On either side of each limit: the last batch that has room, and the first that has none."""
+
+    def layers():
+        return [
+            Dense(39, "elu", input_shape=[12]),
+            BatchNormalization(),
+            Dense(40, "tanh"),
+            *(Dropout(0.1) for _ in range(20)),
+            Dense(4, "softmax"),
+        ]
+
+    monkeypatch.setenv("FUSEDNET_PROGRAMS", "1")
+    model = fusednet.Sequential(layers(), seed=5)
+    model.compile("adam", CROSSENTROPY, device=device)
+    kept, last = [], {}
+    for batch in range(1, 166):  # 330 rows are two of the largest
+        what, size = on_chip(fusednet._native.Plan(model._engine.config(batch)))
+        last[what] = (batch, size)
+        kept += [what] if what not in kept else []
+    assert kept == ["activations and gradients", "activations", "nothing"]
+    rows, size = last["activations"]
+    assert size > rows * 20 * 40 * 4 / 1024  # each dropout has outputs of its own
+    for batch in {last[what][0] + more for what in kept[:2] for more in (0, 1)}:
+        made = both_ways(monkeypatch, device, layers, batch=batch, epochs=2)
+        assert made.plan.programmed == 2 * (330 // batch) - 1
 
 
 @pytest.mark.parametrize(
@@ -135,14 +173,14 @@ def test_more_steps_than_are_sent_at_once(monkeypatch, device):
 @pytest.mark.parametrize("batch", [0, 1, 4, 9])
 @pytest.mark.parametrize("net", ["batchnorm", "several blocks"])
 def test_a_refused_step_in_the_middle(monkeypatch, device, net, batch):
-    """All is as after the step before; what comes behind it in the launch does nothing."""
+    """All is as after the step before; what comes behind it in the launch does nothing. The error says where."""
     monkeypatch.setenv("FUSEDNET_PROGRAMS", "1")
     x, y = data()
     broken = x.copy()
     broken[32 * batch + 20, 3] = np.nan
     model, twin = (trained(device, PROGRAMS[net], shuffle=False)[0] for _ in range(2))
     before = model.plan.programmed
-    with pytest.raises(fusednet.NonFiniteError, match=f"step {3 * (FULL + 1) + batch + 1}\\b"):
+    with pytest.raises(fusednet.NonFiniteError, match=f"step {3 * (FULL + 1) + batch + 1}\\b.* is in the input"):
         model.fit(broken, y, batch_size=32, shuffle=False, verbose=0, check_finite=False)
     assert model.plan.programmed > before
     if batch:
@@ -151,6 +189,40 @@ def test_a_refused_step_in_the_middle(monkeypatch, device, net, batch):
     for one in (model, twin):
         one.fit(x, y, batch_size=32, shuffle=False, verbose=0)
     same_bits(model, twin)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_layer_of_a_refused_step(monkeypatch, device, shuffle):
+    """What the chip held of it is gone; the same error comes from arrays that are still there."""
+
+    def layers():
+        return [Dense(24, input_shape=[12]), RReLU(name="slopes"), Dropout(0.3), Dense(4, "softmax")]
+
+    errors = []
+    for programs in "10":
+        monkeypatch.setenv("FUSEDNET_PROGRAMS", programs)
+        model, _ = trained(device, layers, shuffle=shuffle)
+        x, y = data()
+        x[117] = 3e38
+        with pytest.raises(fusednet.NonFiniteError) as found:
+            model.fit(x, y, batch_size=32, shuffle=shuffle, verbose=0)
+        errors.append((found.value.step, found.value.where))
+    assert errors[0] == errors[1]
+    assert errors[0][1] == "slopes"
+
+
+def test_a_refused_batch(monkeypatch, device):
+    """Its rows were sent for it alone."""
+    monkeypatch.setenv("FUSEDNET_PROGRAMS", "1")
+    model, _ = trained(device, NETS["batchnorm"])
+    x, y = (rows[:32] for rows in data())
+    before = model.plan.programmed
+    model.train_on_batch(x, y)
+    assert model.plan.programmed == before + 1
+    x[5] = 3e38
+    with pytest.raises(fusednet.NonFiniteError) as found:
+        model.train_on_batch(x, y)
+    assert found.value.where == model.layers[0].name
 
 
 @pytest.mark.parametrize(

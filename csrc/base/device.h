@@ -38,9 +38,13 @@ struct Device {
     void (*judge)(const Judgement&) noexcept;  // all pointers in it are to the device's memory
     // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it so
     // many times. `operations`, about, of a step so small that one launch had better run all its kernels and many steps
-    // of it; 0: each kernel is launched.
-    void (*begin_capture)(double operations) noexcept;
+    // of it; 0: each kernel is launched. Its arrays take so many bytes from `chip` on, as below.
+    void (*begin_capture)(double operations, const void* chip, size_t chip_bytes) noexcept;
     void* (*end_capture)() noexcept;
+    // Memory of the chip, which kernels of a launch of one block find at the same address in every such launch of the
+    // queue, and nobody else: it begins with anything and is gone at the end. Null: there is none.
+    void* (*chip)(size_t* bytes) noexcept;
+    int (*blocks)(double operations) noexcept;      // of the launch for a step of so many operations
     int (*places)(const void* captured) noexcept;   // blocks of the one launch that runs it; 0: a launch a kernel
     int (*kernels)(const void* captured) noexcept;  // how many a step has
     void (*replay)(void* captured, int64_t times) noexcept;

@@ -2,9 +2,11 @@
 // only, so that they can be held against the truth without a device.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <new>
 #include <utility>
 #include <vector>
@@ -20,6 +22,7 @@ namespace fusednet::cuda_emulated {
 using cuda::most_kernel_bytes;
 using cuda::program_blocks;
 using cuda::program_threads;
+using cuda::ProgramMemory;
 
 // Memory for a kernel's partial results, until the next kernel asks for the same space. It only grows, and what was
 // handed out stays: a captured kernel comes back to it.
@@ -55,16 +58,24 @@ struct Captured {
     int launches = 0;
     int places = 0;  // of a program
     bool refused = false;
+    size_t chip_bytes = 0;
 };
 
 // What it says that it has, and what a workspace may have of it.
 constexpr size_t all_memory = size_t(64) << 20;
+
+// What a block of a program has for arrays, as on an H100.
+constexpr size_t chip_bytes = size_t(227) * 1024 - sizeof(ProgramMemory);
+struct alignas(16) Chip {
+    unsigned char bytes[chip_bytes];
+};
 
 // What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
     Captured* captured = nullptr;  // what is enqueued goes there
     Workspace workspace;
+    std::unique_ptr<Chip> chip = std::make_unique<Chip>();
     size_t no_room = 0;                                     // bytes that there was no room for: nothing more is begun
     std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
     std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
@@ -253,9 +264,16 @@ void download(void* to, const void* from, size_t bytes) noexcept {
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
 }
-void begin_capture(double operations) noexcept {
+void* chip(size_t* bytes) noexcept {
+    *bytes = chip_bytes;
+    return queue->chip.get();
+}
+void begin_capture(double operations, const void* at, size_t of_chip) noexcept {
     queue->captured = new Captured;
+    queue->captured->chip_bytes = of_chip;
     if (operations > 0) queue->captured->places = program_blocks(operations);
+    if (of_chip > (queue->captured->places == 1 ? chip_bytes : 0)) std::abort();
+    if (of_chip > 0 && at != queue->chip.get()) std::abort();
 }
 void* end_capture() noexcept {
     Captured* const step = std::exchange(queue->captured, nullptr);
@@ -269,15 +287,30 @@ int places(const void* captured) noexcept {
 int kernels(const void* captured) noexcept {
     return static_cast<const Captured*>(captured)->launches;
 }
-void replay(void* captured, int64_t times) noexcept {
-    const Captured& step = *static_cast<Captured*>(captured);
+void run_steps(const Captured& step, int64_t times) noexcept {
     bool backwards = false, looks = true;  // a program looks at the guard only where it may have changed
-    for (int64_t i = 0; i < times; ++i)
+    for (int64_t i = 0; i < times; ++i) {
+        spoil(queue->chip.get(), step.chip_bytes);  // no step reads what another has left there
         for (const Kept& kept : step.kernels) {
             if ((looks || step.places == 0) && kept.refused()) return;
             kept.work({step.places, backwards = !backwards});
             looks = kept.decides;
         }
+    }
+}
+// The chip's memory is full of NaN before and after. A step has to use its part, and nothing behind that.
+void replay(void* captured, int64_t times) noexcept {
+    const Captured& step = *static_cast<Captured*>(captured);
+    const bool refused = step.kernels.empty() || step.kernels.front().refused();
+    unsigned char *const begin = queue->chip->bytes, *const end = begin + chip_bytes;
+    const auto spoilt = [](const unsigned char* from, const unsigned char* to) {
+        return std::all_of(from, to, [](unsigned char byte) { return byte == 0xff; });
+    };
+    spoil(begin, chip_bytes);
+    run_steps(step, times);
+    const size_t used = step.chip_bytes;
+    if (!spoilt(begin + used, end) || (used > 0 && times > 0 && !refused && spoilt(begin, begin + used))) std::abort();
+    spoil(begin, chip_bytes);
 }
 void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
@@ -320,6 +353,8 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .judge = judge_step,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
+                                 .chip = chip,
+                                 .blocks = program_blocks,
                                  .places = places,
                                  .kernels = kernels,
                                  .replay = replay,

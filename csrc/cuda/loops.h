@@ -37,9 +37,14 @@ struct alignas(n == 1               ? alignof(A)
     __device__ void to(A* memory) const {
         if constexpr (sizeof(Pack) == 16) {  // of an assignment the compiler makes one access only at times
             const uint4 bits = __builtin_bit_cast(uint4, *this);
-            asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(memory)),
-                         "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w)
-                         : "memory");
+            if constexpr (launched)
+                asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(memory)),
+                             "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w)
+                             : "memory");
+            else  // a program's arrays may lie on the chip
+                asm volatile("st.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(memory), "r"(bits.x), "r"(bits.y), "r"(bits.z),
+                             "r"(bits.w)
+                             : "memory");
         } else {
             *reinterpret_cast<Pack*>(memory) = *this;
         }

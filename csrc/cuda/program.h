@@ -30,10 +30,11 @@ struct alignas(16) Record {
 };
 
 // What a block keeps on its multiprocessor: the record of the kernel that runs and the next one, and what the threads
-// of the kernel's blocks share.
+// of the kernel's blocks share. Behind it, of a launch of one block, lie arrays of the step for which there is room:
+// kernels read and write by generic addresses, which reach both this memory and the device's.
 struct ProgramMemory {
     Record records[2];
-    alignas(16) unsigned char shared[80 * 1024];
+    alignas(16) unsigned char shared[72 * 1024];
 };
 
 #ifdef __CUDACC__

@@ -233,7 +233,7 @@ void forget(void* captured) noexcept {
 }
 
 // In front of the records, in one piece, lies the count of those that have arrived.
-Captured* begin_recording(double operations) noexcept {
+Captured* begin_recording(double operations, const void* chip, size_t chip_bytes) noexcept {
     auto* const step = new (std::nothrow) Captured;
     if (!step) {
         queue->fail("recording a step", "out of the host's memory");
@@ -241,24 +241,23 @@ Captured* begin_recording(double operations) noexcept {
     }
     constexpr size_t bytes = alignof(Record) * 16 + most_program_kernels * sizeof(Record);
     auto* const memory = static_cast<char*>(allocate(bytes));
-    if (memory) clear(memory, bytes);  // records are read whole, whatever a kernel fills of its own
-    if (!memory) {
-        step->refused = true;
-        return step;
-    }
+    step->refused = !memory;
+    if (!memory) return step;
+    clear(memory, bytes);  // records are read whole, whatever a kernel fills of its own
     step->program = {.records = reinterpret_cast<Record*>(memory + alignof(Record) * 16),
-                     .kernels = 0,
                      .blocks = program_blocks(operations),
                      .guard = queue->guard,
-                     .arrivals = reinterpret_cast<unsigned*>(memory)};
+                     .arrivals = reinterpret_cast<unsigned*>(memory),
+                     .chip_bytes = chip_bytes,
+                     .chip = chip};
     return step;
 }
 
 // Relaxed: a workspace may grow meanwhile.
-void begin_capture(double operations) noexcept {
+void begin_capture(double operations, const void* chip, size_t chip_bytes) noexcept {
     if (failed()) return;
     if (operations > 0)
-        queue->recording = begin_recording(operations);
+        queue->recording = begin_recording(operations, chip, chip_bytes);
     else
         queue->capturing =
             queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
@@ -436,6 +435,8 @@ constinit const Device device = {.name = "cuda",
                                  .judge = judge_step,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
+                                 .chip = chip_of_programs,
+                                 .blocks = program_blocks,
                                  .places = places,
                                  .kernels = kernels,
                                  .replay = replay,

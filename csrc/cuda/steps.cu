@@ -1,6 +1,7 @@
 // The ends of steps, which the device decides by itself, and many steps in one launch.
 #include "target.h"
 
+#include "device.h"
 #include "program.h"
 #include "runtime.h"
 #include "steps.h"
@@ -49,6 +50,11 @@ __global__ void __launch_bounds__(program_threads) run_program(const Program pro
     constexpr int words = sizeof(Record) / sizeof(uint4);
     static_assert(sizeof(Record) % sizeof(uint4) == 0 && words <= program_threads);
     auto& memory = *reinterpret_cast<ProgramMemory*>(program_memory);
+    if (program.tells) {
+        *program.tells = &memory + 1;
+        return;
+    }
+    if (program.chip_bytes > 0 && program.chip != &memory + 1) __trap();
     const int word = program_threads - 1 - int(threadIdx.x);
     const auto fetch = [&](int kernel, int slot) {
         if (word < words)
@@ -72,6 +78,23 @@ __global__ void __launch_bounds__(program_threads) run_program(const Program pro
         }
 }
 
+// Of a block. More than 48 KiB has to be asked for: it is the most that the device has, since another thread may launch
+// a program that needs more than this one's.
+size_t allowed_shared_bytes() noexcept {
+    int most = 0;
+    if (cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device_number) != cudaSuccess ||
+        cudaFuncSetAttribute(run_program, cudaFuncAttributeMaxDynamicSharedMemorySize, most) != cudaSuccess)
+        return 0;
+    return size_t(most);
+}
+
+// Cooperative: that sees to it that all blocks are there at once.
+cudaError_t start(Program program, int64_t times) noexcept {
+    void* arguments[] = {&program, &times};
+    return cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
+                                       sizeof(ProgramMemory) + program.chip_bytes, stream());
+}
+
 }  // namespace
 
 // As float32's: this code is linked apart from it.
@@ -82,18 +105,32 @@ int probe_steps() noexcept {
 
 void launch_program(const Program& program, int64_t times) noexcept {
     if (failed()) return;
-    constexpr const char* name = "of steps in one launch";
-    // more than 48 KiB has to be asked for
-    if (cudaFuncSetAttribute(run_program, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sizeof(ProgramMemory))) ==
-            cudaSuccess &&
-        cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess) {
-        Program argument = program;
-        void* arguments[] = {&argument, &times};
-        // which sees to it that all blocks are there at once
-        (void)cudaLaunchCooperativeKernel(run_program, dim3(unsigned(program.blocks)), dim3(program_threads), arguments,
-                                          sizeof(ProgramMemory), stream());
-    }
-    note_launch(name);
+    if (allowed_shared_bytes() > 0 &&
+        cudaMemsetAsync(program.arrivals, 0, sizeof *program.arrivals, stream()) == cudaSuccess)
+        (void)start(program, times);
+    note_launch("of steps in one launch");
+}
+
+void* chip_of_programs(size_t* bytes) noexcept {
+    struct Chip {
+        void* memory = nullptr;
+        size_t bytes = 0;
+    };
+    static const Chip found = [] {
+        Chip chip;
+        const size_t allowed = allowed_shared_bytes();
+        void** const told = workspace<void*>(Space::own, 1);
+        if (!told || allowed <= sizeof(ProgramMemory)) return chip;
+        chip.bytes = (allowed - sizeof(ProgramMemory)) / 16 * 16;
+        const bool known =
+            start({.blocks = 1, .chip_bytes = chip.bytes, .tells = told}, 0) == cudaSuccess &&
+            cudaMemcpyAsync(&chip.memory, told, sizeof chip.memory, cudaMemcpyDeviceToHost, stream()) == cudaSuccess &&
+            cudaStreamSynchronize(stream()) == cudaSuccess;
+        return known ? chip : Chip{};
+    }();
+    (void)cudaGetLastError();
+    *bytes = found.bytes;
+    return found.memory;
 }
 
 }  // namespace fusednet::cuda

@@ -10,13 +10,25 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../base/table.h"
 
 namespace fusednet {
 
+// A training step writes activations and gradients before it reads them, and nobody asks for those of one that is done.
 enum class Use { parameters, gradients, slots, activations, scratch, count };
+
+// What of a plan a program keeps on the chip: nothing, activations, or gradients as well.
+struct OnChip {
+    void* memory = nullptr;
+    bool gradients = false;
+    size_t bytes = 0;
+    bool holds(Use use) const noexcept {
+        return memory && (use == Use::activations || (gradients && use == Use::gradients));
+    }
+};
 
 class DeviceMemoryError : public std::bad_alloc {
 public:
@@ -35,22 +47,23 @@ private:
 
 class Arena {
 public:
-    static constexpr size_t alignment = 64, large_page = size_t(2) << 20;
+    static constexpr size_t alignment = 64, chip_alignment = 16, large_page = size_t(2) << 20;
+
+    Arena() = default;
+    // Of a plan that shares the memory of `other`, which outlives it, but for what lies on the chip.
+    Arena(const Arena& other, const OnChip& chip) : base_(other.base_.get(), [](void*) {}), chip_(chip) {}
 
     template <class A>
     A* take(Index count, Use use) {
-        const size_t bytes = size_t(checked(count, Index(sizeof(A)), alignment - 1)) / alignment * alignment;
-        char* at = base_ ? base_.get() + used_ : nullptr;
-        used_ = size_t(checked(Index(used_), 1, Index(bytes)));
-        by_use_[int(use)] += bytes;
-        return reinterpret_cast<A*>(at);
+        return place<A>(count, count, use).first;
     }
 
     // A matrix whose rows start on cache lines and do not share the cache's sets.
     template <class A>
     View<A> matrix(Index rows, Index cols, Use use) {
-        const Index ld = padded<A>(cols, rows);
-        return {take<A>(checked(rows, ld), use), ld};
+        const Index ld = padded<A>(cols, rows), chip_ld = use == Use::activations ? chip_padded<A>(cols) : ld;
+        const auto [at, on_chip] = place<A>(checked(rows, ld), checked(rows, chip_ld), use);
+        return {at, on_chip ? chip_ld : ld};
     }
 
     template <class A>
@@ -59,6 +72,13 @@ public:
         const Index ld = checked(cols, 1, line - 1) / line * line;
         // rows a multiple of 512 bytes apart would fall into few sets of the first-level cache
         return rows > 1 && ld > line && (ld * Index(sizeof(A))) % 512 == 0 ? ld + line : ld;
+    }
+
+    // On the chip elements below each other lie in different banks: eight rows of four take all of them.
+    template <class A>
+    static Index chip_padded(Index cols) {
+        constexpr Index bank = Index(chip_alignment / sizeof(A));
+        return (checked(cols, 1, bank - 1) / bank | 1) * bank;
     }
 
     // a * b + c, or bad_alloc where no memory could hold it.
@@ -86,8 +106,29 @@ public:
 
     size_t bytes() const noexcept { return used_; }
     size_t bytes(Use use) const noexcept { return by_use_[int(use)]; }
+    // What would be taken of a chip.
+    size_t chip_bytes(bool gradients) const noexcept {
+        return chip_by_use_[int(Use::activations)] + (gradients ? chip_by_use_[int(Use::gradients)] : 0);
+    }
 
 private:
+    // So many elements here, or so many on the chip: where, and whether it is there. Both are counted either way.
+    template <class A>
+    std::pair<A*, bool> place(Index count, Index chip_count, Use use) {
+        const auto rounded = [](Index n, size_t to) {
+            return size_t(checked(n, Index(sizeof(A)), Index(to) - 1)) / to * to;
+        };
+        const size_t bytes = rounded(count, alignment), chip_bytes = rounded(chip_count, chip_alignment);
+        const bool on_chip = chip_.holds(use);
+        char* const at = on_chip ? static_cast<char*>(chip_.memory) + chip_used_
+                         : base_ ? base_.get() + used_
+                                 : nullptr;
+        used_ = size_t(checked(Index(used_), 1, Index(bytes)));
+        if (on_chip) chip_used_ += chip_bytes;
+        by_use_[int(use)] += bytes;
+        chip_by_use_[int(use)] += chip_bytes;
+        return {reinterpret_cast<A*>(at), on_chip};
+    }
     void allocate_on(const Device& device) {
         base_ = {static_cast<char*>(device.allocate(used_ ? used_ : alignment)), device.release};
         if (!base_) throw DeviceMemoryError(device, used_);
@@ -95,13 +136,15 @@ private:
         restart();
     }
     void restart() {
-        used_ = 0;
+        used_ = chip_used_ = 0;
         for (size_t& counted : by_use_) counted = 0;
+        for (size_t& counted : chip_by_use_) counted = 0;
     }
 
     std::unique_ptr<char, void (*)(void*)> base_{nullptr, std::free};
-    size_t used_ = 0;
-    size_t by_use_[int(Use::count)] = {};
+    OnChip chip_;
+    size_t used_ = 0, chip_used_ = 0;
+    size_t by_use_[int(Use::count)] = {}, chip_by_use_[int(Use::count)] = {};
 };
 
 }  // namespace fusednet

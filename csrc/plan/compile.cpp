@@ -349,12 +349,19 @@ Plan<T>::Plan(PlanSpec spec, const Table<T>& table, const Table<T>* recorded)
     compile();
     fill();
     if (!table_.device) return;
+    if (spec_.programs) chip_.memory = table_.device->chip(&chip_.bytes);
     put(device_rules_, rules_.data(), Index(rules_.size()));
     for (const Stage<T>& stage : forward_)
         for (const auto& step : stage.steps)
             if (const auto* regions = dynamic_cast<const PoolRegionsStep<T>*>(step.get()))
                 if (!regions->regions->spec.fractional) regions->place_fixed();
     check_device();
+}
+
+template <class T>
+Plan<T>::Plan(const Plan& plan, const Table<T>& table, const OnChip& chip)
+    : PlanBase(plan.spec_), table_(table), recorded_(nullptr), arena_(plan.arena_, chip) {
+    compile();
 }
 
 std::unique_ptr<PlanBase> make_plan(PlanSpec spec) {

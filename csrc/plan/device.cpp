@@ -26,7 +26,7 @@ void Queue::open(const Device& device) {
 
 template <class T>
 Plan<T>::~Plan() {
-    if (!table_.device) return;
+    if (!queue_.get()) return;
     const Entered entered(table_.device, queue_.get());
     table_.device->wait(nullptr);
     let_go();
@@ -174,6 +174,17 @@ double Plan<T>::step_work(Index rows) const noexcept {
     return work;
 }
 
+// What a program of so many operations keeps on the chip: activations if all of them fit, and gradients if both do.
+// Blocks do not see each other's.
+template <class T>
+OnChip Plan<T>::on_chip(double operations) const noexcept {
+    if (!chip_.memory || !(operations > 0) || table_.device->blocks(operations) > 1) return {};
+    for (const bool gradients : {true, false})
+        if (const size_t bytes = arena_.chip_bytes(gradients); bytes <= chip_.bytes)
+            return {chip_.memory, gradients, bytes};
+    return {};
+}
+
 // The step as the device keeps it, or null.
 template <class T>
 void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captured) {
@@ -191,19 +202,16 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     if (captured.rows > 0 && key(captured) == key(wanted)) return captured.graph;
     table_.device->forget(captured.graph);
     captured = wanted;
-    const int64_t step_before = step, passes_before = passes, pending_before = pending;
-    const auto captured_as = [&](double small) {
-        const Table<T> launched = table_;
-        if (small > 0 && recorded_) table_ = *recorded_;
-        table_.device->begin_capture(small);
-        enqueue_step(batch);
-        table_ = launched;
-        step = step_before, passes = passes_before, pending = pending_before;
+    const auto captured_as = [&](const Table<T>& table, double small) {
+        captured.chip = on_chip(small);
+        Plan twin(*this, table, captured.chip);  // whose counters nobody looks at
+        table_.device->begin_capture(small, captured.chip.memory, captured.chip.bytes);
+        twin.enqueue_step(batch);
         return table_.device->end_capture();
     };
     const double small = small_step(batch.rows);
-    if (small > 0) captured.graph = captured_as(small);
-    if (!captured.graph) captured.graph = captured_as(0);
+    if (small > 0) captured.graph = captured_as(recorded_ ? *recorded_ : table_, small);
+    if (!captured.graph) captured.graph = captured_as(table_, 0);
     return captured.graph;
 }
 
@@ -255,9 +263,9 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
             batch.pass_at = draws_regions_ ? nullptr : &cursor_->pass;
             if (spec_.optimizer.accumulate > 1 && ends_accumulation())
                 batch.accumulated_scale = 1.0 / double(spec_.optimizer.accumulate);
-            void* const same = batch.rows == size && size <= warm_rows_ && capturable()
-                                   ? capture(staged, batch, captured_[held ? 0 : side])
-                                   : nullptr;
+            Captured& captured = captured_[held ? 0 : side];
+            void* const same =
+                batch.rows == size && size <= warm_rows_ && capturable() ? capture(staged, batch, captured) : nullptr;
             taken = same ? count / size - i : 1;
             if (same) {
                 device.replay(same, taken);
@@ -284,7 +292,8 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         if (no_room) std::rethrow_exception(no_room);
         const Verdict verdict = fetched(verdict_);
         if (verdict.status == Status::loss) {
-            // The library's products do not look at the guard: the values of the refused step are made again.
+            // The refused step's layers are about to be looked at. Of a program they were on the chip, and the
+            // library's products do not look at the guard: they are made again.
             const Cursor refused{start.row + done * size, done, uint64_t(passes)};
             put(cursor_, &refused, 1);
             batch.rows = std::min(size, count - done * size);

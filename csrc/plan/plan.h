@@ -181,6 +181,10 @@ public:
 private:
     using Stages = std::vector<Stage<T>>;
 
+    // The same network over the same memory, but for what lies on the chip: a step of it can be recorded, which is all
+    // that it is good for.
+    Plan(const Plan& plan, const Table<T>& table, const OnChip& chip);
+
     // One group of fused neighbours: Dense, BatchNormalization and activation, each of them optional; or one other
     // layer.
     struct Block {
@@ -274,6 +278,7 @@ private:
     bool capturable() const noexcept;
     double small_step(Index rows) const noexcept;
     double step_work(Index rows) const noexcept;
+    OnChip on_chip(double operations) const noexcept;
     void* capture(const Staged& staged, const Batch& batch, Captured& captured);
     bool is_held(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end) const noexcept;
     void keep_there(const Rows& x, const Targets& y, Index rows);
@@ -385,6 +390,7 @@ private:
     StepScalars* scalars_ahead_ = nullptr;
     int64_t* order_ = nullptr;  // of the rows of many steps
     Captured captured_[2];
+    OnChip chip_;  // the most that a program may keep there
     Index warm_rows_ =
         0;  // of the largest step so far that was run without a capture: it made room for partial results
     Held held_;

@@ -112,10 +112,16 @@ std::string Plan<T>::describe() const {
         print("%-10s %5d %6zu  %-9s %6s  clip, optimizer and moving averages\n", "update", ++number, chunks_.size(),
               "chunks", "");
     list("predict", head_);
-    if (table_.device && spec_.has_optimizer)
-        text += small_step(spec_.batch) > 0 && capturable() ? "steps: many in one launch\n"
-                                                            : "steps: a launch for each kernel\n";
     const auto mib = [](size_t bytes) { return double(bytes) / (1024.0 * 1024.0); };
+    if (table_.device && spec_.has_optimizer) {
+        const double small = capturable() ? small_step(spec_.batch) : 0.0;
+        const OnChip chip = on_chip(small);
+        text += small > 0 ? "steps: many in one launch" : "steps: a launch for each kernel";
+        if (chip.memory)
+            print(", %.1f KiB of activations%s on the chip", 1024.0 * mib(chip.bytes),
+                  chip.gradients ? " and gradients" : "");
+        text += "\n";
+    }
     print("arena: %.2f MiB = parameters %.2f + gradients %.2f + slots %.2f + activations %.2f + scratch %.2f\n",
           mib(arena_.bytes()), mib(arena_.bytes(Use::parameters)), mib(arena_.bytes(Use::gradients)),
           mib(arena_.bytes(Use::slots)), mib(arena_.bytes(Use::activations)), mib(arena_.bytes(Use::scratch)));
