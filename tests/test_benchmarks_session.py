@@ -1,4 +1,4 @@
-"""The script for a machine with a GPU, with programs in place of those that it calls: what it asks for, when it stops."""
+"""The script for a machine with a GPU, with others in place of the programs that it calls: what it asks for, its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ SCRIPT = ROOT / "benchmarks" / "gpu_session.sh"
 PARTS = ["build", "info", "device", "suite", "memcheck", "racecheck", "initcheck", "bench"]
 BESIDE = {"memcheck", "racecheck", "initcheck"}  # one another
 
-# Notes what it is asked for, then does what WANTED has for the first pattern that it holds: [pattern, output, status, rest].
+AFFECTING = {"ARCHITECTURE", "FUSEDNET_DEVICE", "LIMIT", "CXX"}
+
+# Notes what it is asked for, then does what WANTED has for the first pattern in it: [pattern, output, status, seconds].
 FAKE = """#!{python}
 import fcntl, json, os, re, sys, time
 asked = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
@@ -50,7 +52,7 @@ def session(tmp_path):
         answers = [*wanted, ["^nvidia-smi", gpu, 0 if gpu else 9, 0]]
         notes = tmp_path / "notes"
         notes.unlink(missing_ok=True)
-        env = {name: value for name, value in os.environ.items() if name not in ("ARCHITECTURE", "FUSEDNET_DEVICE")}
+        env = {name: value for name, value in os.environ.items() if name not in AFFECTING}
         env |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(programs / "python")}
         env |= {"WANTED": json.dumps(answers), "NOTES": str(notes), "OUT": str(tmp_path / "out"), **more}
         done = subprocess.run(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +96,34 @@ def test_another_model_meanwhile(device):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     np.testing.assert_array_equal(seen[0].shape, expected.shape)
+
+
+def test_two_models_at_once(device):
+    """In two Python threads, each with a queue of its own: the bits of one after the other."""
+    x, y = data()
+
+    def made():
+        models = []
+        for net, optimizer in (("batchnorm", Adam(0.01, global_clipnorm=0.5)), ("dropout", SGD(0.05, momentum=0.9))):
+            model = fusednet.Sequential(NETS[net](), seed=5)
+            model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"], device=device)
+            models.append(model)
+        return models
+
+    def fit(model):
+        history = model.fit(x, y, batch_size=32, epochs=4, verbose=0).history
+        return history, model.predict(x, verbose=0), model._engine.read()
+
+    expected = [fit(model) for model in made()]
+    begun = threading.Barrier(2, timeout=30)
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda model: begun.wait() >= 0 and fit(model), made()))
+        for (history, outputs, arrays), (losses, wanted, others) in zip(found, expected, strict=True):
+            assert history == losses
+            np.testing.assert_array_equal(outputs, wanted)
+            for (name, array), other in zip(arrays.items(), others.values(), strict=True):
+                np.testing.assert_array_equal(array, other, err_msg=name)
 
 
 @pytest.mark.parametrize("bad", ["input", "rate"])
@@ -268,9 +298,11 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     net = nets.Net((6, 8, 7, 3), 5)
     monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
     monkeypatch.setattr(nets, "FROM_THE_HOST", net)
+    monkeypatch.setattr(nets, "IN_PROGRAMS", (replace(net, programs=True),))
     monkeypatch.setattr(kernels_device, "NORM", (40, 12))
     monkeypatch.setattr(kernels_device, "ADAM", 1000)
     monkeypatch.setattr(kernels_device, "COPIED", 4096)
+    monkeypatch.setattr(kernels_device, "SQUARE", 24)
     said = []
     with Team([]) as workers:
         bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append)
@@ -278,11 +310,14 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     expected = []
     for name in DEVICES:
         expected += [f"copy, 4096 elements, {name}", kernels_device.norm_name(name), kernels_device.adam_name(name)]
-        first, second = (replace(net, device=name).name for net in nets.ON_DEVICE)
-        expected += [first, f"{first}, rows of the host", second]
+        first, second, last = (replace(net, device=name).name for net in (*nets.ON_DEVICE, *nets.IN_PROGRAMS))
+        expected += [kernels_device.gemm_name(name), first, second, f"{first}, rows of the host", last]
         assert bench.roof[f"copy on {name}"] > 0
+        (gemm,) = (row for row in bench.rows if row["row"] == kernels_device.gemm_name(name))
+        assert bench.roof[f"GFLOP/s, {name}"] == 2 * 24**3 / gemm["seconds"]["median"] / 1e9
+        assert f"{bench.roof[f'GFLOP/s, {name}']:.1f} GFLOP/s" in next(line for line in said if gemm["row"] in line)
     assert [row["row"] for row in bench.rows] == expected
-    assert all(row["seconds"]["median"] > 0 for row in bench.rows)
+    assert all(row["seconds"]["median"] > 0 and row["device"] in DEVICES for row in bench.rows)
     for row in bench.rows:
         if "parameters" in row["row"] or "BatchNorm +" in row["row"]:
             assert [entry["side"] for entry in row["rivals"]] == [kernels_device.COPY]
