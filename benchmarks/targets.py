@@ -80,7 +80,7 @@ def _activations() -> set[str]:
 
 
 def _gemm(row: Row) -> bool:
-    return row["group"] == "kernels" and row["row"].startswith("GEMM")
+    return row["group"] == "kernels" and str(row["row"]).startswith("GEMM")
 
 
 def _past_cache(row: Row) -> bool:
