@@ -117,7 +117,7 @@ def measure(
     threads: Sequence[int] | None = None,
     rival_threads: Sequence[int] | None = None,
     tolerance: tuple[float, float] = (1e-4, 1e-4),
-    figures: dict[str, float] | None = None,
+    figures: dict[str, Any] | None = None,
     share: float = 1.0,
 ) -> list[dict[str, Any]]:
     """The rows of a work, one for each number of threads.
@@ -132,7 +132,7 @@ def measure(
         threads: numbers of threads, the run's if not given.
         rival_threads: those of rivals, where they are others.
         tolerance: of the first result and of all: a rival beyond them is left out by name.
-        figures: "flops" and "bytes" of one unit, for the rates.
+        figures: "flops" and "bytes" of one unit, for the rates; "device", where it is none of the CPU's rows.
         share: of the run's seconds of a round, where rows are many.
     """
     counts = bench.threads if threads is None else threads

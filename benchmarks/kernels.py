@@ -28,7 +28,7 @@ def kernels(bench: Bench) -> None:
     for name, work, rivals, options in _rows(bench.quick):
         if bench.wants(name):
             measure(bench, "kernels", name, work.pop("kernel"), work, rivals, **options(bench))
-    gemms = [row for row in bench.rows if row["row"].startswith("GEMM")]
+    gemms = [row for row in bench.rows if row["group"] == "kernels" and row["row"].startswith("GEMM")]
     for count in bench.threads:
         times = [
             (row["flops"], side["seconds"])

@@ -1,4 +1,4 @@
-"""Kernel rows of group `device`: what a device's memory allows, and how near kernels that only pass through it come."""
+"""Kernel rows of group `device`: what a device's memory and products allow, and how near kernels come to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from fusednet.benchmarks.compare import Bench, Rival, measure
 COPIED = 1 << 28  # elements: 1 GiB read and as much written, past any cache
 NORM = (65536, 1024)
 ADAM = 100_000_000
-TORCH, COPY = "torch", "copy of as many bytes"
+SQUARE = 4096
+TORCH = "torch"
+COPY, TORCH_COPY = "copy of as many bytes", "torch's copy of as many bytes"  # the faster is what memory allows
 
 
 def norm_name(device: str) -> str:
@@ -20,44 +22,63 @@ def adam_name(device: str) -> str:
     return f"Adam + global clip, {ADAM:.3g} parameters, {device}"
 
 
+def gemm_name(device: str) -> str:
+    return f"GEMM {SQUARE}x{SQUARE} by {SQUARE}x{SQUARE}, {device}"
+
+
 def kernels(bench: Bench, device: str) -> None:
     """A call of ours waits for the device, and makes room for the vectors that it returns; torch's is waited for."""
-    name = f"copy, {COPIED} elements, {device}"
-    if bench.wants(name):
-        work = {"elements": COPIED, "device": device}
-        torch = Rival(TORCH, "torch", "device copy", compared=False)
-        rows = measure(
-            bench, "device", name, "device copy", work, [torch], figures={"bytes": 8.0 * COPIED}, **_options(bench)
-        )
-        sides = [side["seconds"]["median"] for row in rows for side in (row, *row["rivals"])]
-        if sides:
-            bench.roof[f"copy on {device}"] = 8.0 * COPIED / min(sides) / 1e9
-    _row(bench, norm_name(device), "batchnorm", {"rows": NORM[0], "columns": NORM[1]}, 24.0 * NORM[0] * NORM[1], device)
-    _row(bench, adam_name(device), "clipped adam", {"elements": ADAM}, 32.0 * ADAM, device, tolerance=1e-3)
+    copy = {"elements": COPIED, "device": device}
+    torch = Rival(TORCH, "torch", "device copy", compared=False)
+    rows = _row(bench, f"copy, {COPIED} elements, {device}", "device copy", copy, [torch], bytes=8.0 * COPIED)
+    _best(bench, f"copy on {device}", rows, 8.0 * COPIED)
+    work: dict[str, Any] = {"rows": NORM[0], "columns": NORM[1], "device": device}
+    _passing(bench, norm_name(device), "batchnorm", work, 24.0 * NORM[0] * NORM[1])
+    work = {"elements": ADAM, "device": device}
+    _passing(bench, adam_name(device), "clipped adam", work, 32.0 * ADAM, tolerance=1e-3)
+    work = {**dict.fromkeys("mkn", SQUARE), "device": device}
+    torch = Rival(TORCH, "torch", "gemm", note="torch.mm, no TF32")
+    rows = _row(bench, gemm_name(device), "gemm", work, [torch], flops=2.0 * SQUARE**3)
+    _best(bench, f"GFLOP/s, {device}", rows, 2.0 * SQUARE**3)
+
+
+def _passing(bench: Bench, name: str, make: str, work: dict[str, Any], bytes_: float, tolerance: float = 1e-4) -> None:
+    """Of a kernel that only passes through memory: beside both copies."""
+    copied = {"elements": int(bytes_ / 8.0), "device": work["device"]}
+    rivals = [
+        Rival(TORCH, "torch", make),
+        Rival(COPY, "fusednet", "device copy", copied, compared=False),
+        Rival(TORCH_COPY, "torch", "device copy", copied, compared=False),
+    ]
+    _row(bench, name, make, work, rivals, tolerance, bytes=bytes_)
 
 
 def _row(
-    bench: Bench, name: str, make: str, work: dict[str, Any], bytes_: float, device: str, tolerance: float = 1e-4
-) -> None:
+    bench: Bench,
+    name: str,
+    make: str,
+    work: dict[str, Any],
+    rivals: list[Rival],
+    tolerance: float = 1e-4,
+    **figures: float,
+) -> list[dict[str, Any]]:
     if not bench.wants(name):
-        return
-    elements = int(bytes_ / 8.0)
-    rivals = [
-        Rival(TORCH, "torch", make),
-        Rival(COPY, "fusednet", "device copy", {"elements": elements, "device": device}, compared=False),
-    ]
-    measure(
+        return []
+    return measure(
         bench,
         "device",
         name,
         make,
-        {**work, "device": device},
+        work,
         rivals,
         tolerance=(tolerance, tolerance),
-        figures={"bytes": bytes_},
-        **_options(bench),
+        figures={**figures, "device": work["device"]},
+        threads=[bench.most],
     )
 
 
-def _options(bench: Bench) -> dict[str, Any]:
-    return {"threads": [bench.most]}
+def _best(bench: Bench, name: str, rows: list[dict[str, Any]], amount: float) -> None:
+    """The best rate of all sides, in thousands of millions a second."""
+    sides = [side["seconds"]["median"] for row in rows for side in (row, *row["rivals"])]
+    if sides:
+        bench.roof[name] = amount / min(sides) / 1e9

@@ -34,13 +34,12 @@ class Kernel:
 
 
 class Gemm(Kernel):
-    """a (m, k) times b (k, n)."""
+    """a (m, k) times b (k, n), of float32."""
 
     def __init__(self, work: dict[str, Any]) -> None:
-        self.a, self.b = (
-            kernel_data.normal(s, i) for i, s in enumerate(((work["m"], work["k"]), (work["k"], work["n"])))
-        )
-        self.out = np.empty((work["m"], work["n"]), np.float32)
+        shapes = (work["m"], work["k"]), (work["k"], work["n"])
+        self.a, self.b = (put(work, kernel_data.normal(shape, i)) for i, shape in enumerate(shapes))
+        self.out = put(work, np.empty((work["m"], work["n"]), np.float32))
 
     def results(self) -> list[float]:
         self.run()

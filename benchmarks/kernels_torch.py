@@ -128,12 +128,17 @@ class Kernel:
 
 class Gemm(Kernel):
     def __init__(self, work: dict[str, Any]) -> None:
+        self.work = work
+        if "device" in work:
+            torch.set_float32_matmul_precision("highest")  # no TF32
         shapes = (work["m"], work["k"]), (work["k"], work["n"])
-        self.a, self.b = (torch.from_numpy(kernel_data.normal(shape, i)) for i, shape in enumerate(shapes))
-        self.out = torch.empty(work["m"], work["n"])
+        self.a, self.b = (put(work, kernel_data.normal(shape, i)) for i, shape in enumerate(shapes))
+        self.out = torch.empty(work["m"], work["n"], device=work.get("device", "cpu"))
 
     def run(self) -> Any:
-        return torch.mm(self.a, self.b, out=self.out)
+        torch.mm(self.a, self.b, out=self.out)
+        wait(self.work)
+        return self.out
 
 
 class BatchNorm(Kernel):

@@ -45,7 +45,7 @@ def _most(record: dict[str, Any]) -> list[Row]:
 
 def roofline(record: dict[str, Any], path: Path) -> Path | None:
     """Operations a second against operations a byte: GEMM, and the copy's bandwidth as the sloped roof."""
-    gemms = [row for row in _most(record) if row["row"].startswith("GEMM")]
+    gemms = [row for row in _most(record) if row["group"] == "kernels" and row["row"].startswith("GEMM")]
     steps = [row for row in _most(record) if row["group"] == "steps"]
     copies = [row for row in _most(record) if row["group"] == "roof"]
     if not gemms or not copies:

@@ -57,6 +57,8 @@ class Step:
 
     def __init__(self, work: dict[str, Any]) -> None:
         self.net = nets.of_work(work)
+        if self.compiled:
+            torch.compiler.reset()  # else it would take the sizes of a second network for ones that change
         self.model = self._network()
         self.parameters = list(self.model.parameters())
         self.forward = torch.compile(self._loss, mode=self.mode) if self.compiled else self._loss
@@ -136,7 +138,7 @@ class DeviceStep(Step):
 
 
 class GraphStep(DeviceStep):
-    """Forward and backward pass by torch.compile, replayed as CUDA graphs."""
+    """Forward and backward pass by torch.compile with CUDA graphs; clipping and the fused optimizer after them."""
 
     compiled = True
     mode = "reduce-overhead"

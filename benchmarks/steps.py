@@ -116,18 +116,19 @@ def device(bench: Bench) -> None:
     for name in names:
         kernels_device.kernels(bench, name)
         for net in (replace(net, device=name) for net in (nets.ON_DEVICE[:2] if bench.quick else nets.ON_DEVICE)):
+            # the second compiles forward and backward pass; clipping and the fused optimizer come after them
             note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
             rivals = (
                 Rival("torch eager", "torch", "device step", note=note),
                 Rival(targets.GRAPHS, "torch", "graph step", note=note),
                 Rival("JAX scan", "jax", "scan", note=note),
             )
-            _device_step(
-                bench, net, net.name, "device step", () if replace(net, device="cpu") in nets.BOTH_WAYS else rivals
-            )
-            if net == replace(nets.FROM_THE_HOST, device=name):
-                there = Rival(ROWS_THERE, OURS, "device step", compared=False)
-                _device_step(bench, net, f"{net.name}, rows of the host", "step", (there,))
+            _device_step(bench, net, net.name, "device step", rivals)
+        net = replace(nets.FROM_THE_HOST, device=name)
+        there = Rival(ROWS_THERE, OURS, "device step", compared=False)
+        _device_step(bench, net, f"{net.name}, rows of the host", "step", (there,))
+        for net in (replace(net, device=name) for net in (() if bench.quick else nets.IN_PROGRAMS)):
+            _device_step(bench, net, net.name, "device step", ())
 
 
 def _device_step(bench: Bench, net: Net, name: str, make: str, rivals: tuple[Rival, ...]) -> None:
@@ -141,7 +142,7 @@ def _device_step(bench: Bench, net: Net, name: str, make: str, rivals: tuple[Riv
             rivals,
             threads=[bench.most],
             tolerance=TOLERANCE[net.precision],
-            figures={"flops": net.flops},
+            figures={"flops": net.flops, "device": net.device},
         )
 
 

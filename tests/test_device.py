@@ -268,9 +268,11 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     net = nets.Net((6, 8, 7, 3), 5)
     monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
     monkeypatch.setattr(nets, "FROM_THE_HOST", net)
+    monkeypatch.setattr(nets, "IN_PROGRAMS", (replace(net, programs=True),))
     monkeypatch.setattr(kernels_device, "NORM", (40, 12))
     monkeypatch.setattr(kernels_device, "ADAM", 1000)
     monkeypatch.setattr(kernels_device, "COPIED", 4096)
+    monkeypatch.setattr(kernels_device, "SQUARE", 24)
     said = []
     with Team([]) as workers:
         bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append)
@@ -278,11 +280,14 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     expected = []
     for name in DEVICES:
         expected += [f"copy, 4096 elements, {name}", kernels_device.norm_name(name), kernels_device.adam_name(name)]
-        first, second = (replace(net, device=name).name for net in nets.ON_DEVICE)
-        expected += [first, f"{first}, rows of the host", second]
+        first, second, last = (replace(net, device=name).name for net in (*nets.ON_DEVICE, *nets.IN_PROGRAMS))
+        expected += [kernels_device.gemm_name(name), first, second, f"{first}, rows of the host", last]
         assert bench.roof[f"copy on {name}"] > 0
+        (gemm,) = (row for row in bench.rows if row["row"] == kernels_device.gemm_name(name))
+        assert bench.roof[f"GFLOP/s, {name}"] == 2 * 24**3 / gemm["seconds"]["median"] / 1e9
+        assert f"{bench.roof[f'GFLOP/s, {name}']:.1f} GFLOP/s" in next(line for line in said if gemm["row"] in line)
     assert [row["row"] for row in bench.rows] == expected
-    assert all(row["seconds"]["median"] > 0 for row in bench.rows)
+    assert all(row["seconds"]["median"] > 0 and row["device"] in DEVICES for row in bench.rows)
     for row in bench.rows:
         if "parameters" in row["row"] or "BatchNorm +" in row["row"]:
             assert [entry["side"] for entry in row["rivals"]] == [kernels_device.COPY]

@@ -239,6 +239,21 @@ def test_errors():
 
 
 @emulated
+def test_numbers_beyond_float32_are_infinite():
+    """No step is taken with them; `predict` says what follows from them."""
+    x, y = data()
+    x = x.astype(np.float64)
+    x[7, 3] = 1e300
+    model = compiled(EMULATED, net="wide")
+    before = state(model)
+    with pytest.raises(fusednet.NonFiniteError, match="epoch 1, step 1"):
+        model.fit(CudaInterface(x), y, batch_size=330, verbose=0)
+    for name, values in state(model).items():
+        np.testing.assert_array_equal(values, before[name])
+    assert not np.isfinite(model.predict(CudaInterface(x), verbose=0)).all()
+
+
+@emulated
 def test_a_model_on_the_cpu_says_what_to_do():
     x, y = data()
     model = compiled("cpu")
@@ -253,6 +268,7 @@ def test_a_model_on_the_cpu_says_what_to_do():
             call(CudaInterface(x))
     with pytest.raises(TypeError, match="y expects an array of the host"):
         model.fit(x, CudaInterface(y), verbose=0)
+    model.fit(x, y, sample_weight=CudaInterface(np.ones(330)), verbose=0)  # some bytes a row, copied
     there = compiled(EMULATED)
     with pytest.raises(TypeError, match="x expects an array of the host"):
         fusednet.check_gradients(there, CudaInterface(x[:5]), y[:5])
