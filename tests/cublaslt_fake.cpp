@@ -50,11 +50,12 @@ double element(const void* data, const Layout& layout, bool transposed, uint64_t
     return double(x);
 }
 
+// NaN may be anything: after a refused step a product's operands are what another has left.
 bool is_tf32(double x) {
     const float y = float(x);
     uint32_t bits;
     std::memcpy(&bits, &y, sizeof bits);
-    return (bits & 0x1fff) == 0;
+    return (bits & 0x1fff) == 0 || x != x;
 }
 
 // An algorithm is the magic number, the alignments that were promised, that of the vector that the descriptor had, and

@@ -155,14 +155,15 @@ def test_the_gate_is_whether_cuda_is_available(session):
     assert available or "CUDA cannot be used: " in done.stderr
 
 
+@pytest.mark.slow
 def test_what_failed_is_told_from_what_had_no_time(session):
-    done, _ = session(["bench device", "row", 0, 50], LIMIT="10")
+    done, _ = session(["bench device", "row", 0, 50], LIMIT="20")
     assert done.returncode == 3
     assert re.search(r"== bench: \d+ s, timed out", done.stdout)
     assert "failed: none; without time enough: bench" in done.stdout
     # what was found before the time was over counts as found
     failed, race = ["--tool memcheck", "FAILED tests/a.py::b", 1, 0], ["bench device", "========= Error: Race", 0, 50]
-    done, _ = session(failed, race, LIMIT="10")
+    done, _ = session(failed, race, LIMIT="20")
     assert done.returncode == 1
     assert "1 FAILED tests/a.py::b" in done.stdout
     assert "failed: memcheck bench; without time enough: none" in done.stdout

@@ -6,14 +6,17 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 import fusednet
 from devices import NETS, data
 from fusednet.optimizers import SGD, Adam
 
 
-def test_two_models_at_once(device):
-    """In two Python threads, each with a queue of its own: the bits of one after the other."""
+@pytest.mark.parametrize("programs", ["0", "1"])
+def test_two_models_at_once(monkeypatch, device, programs):
+    """In two Python threads, each with a queue and a chip of its own: the bits of one after the other."""
+    monkeypatch.setenv("FUSEDNET_PROGRAMS", programs)
     x, y = data()
 
     def made():

@@ -82,11 +82,11 @@ struct Queue {
 };
 thread_local Queue* queue = nullptr;
 
-// Now, or when what is captured is replayed; guarded as it is now.
+// Now, or when what is captured is replayed; guarded as it is now, but for what does not look at the guard.
 template <class W>
-void enqueue(const W& work, bool decides = false, bool launch = true) {
+void enqueue(const W& work, bool decides = false, bool launch = true, bool guarded = true) {
     if (queue && queue->no_room > 0) return;
-    const Kept kept{work, queue ? queue->guard : nullptr, decides};
+    const Kept kept{work, queue && guarded ? queue->guard : nullptr, decides};
     if (queue && queue->captured) {
         queue->captured->kernels.push_back(kept);
         queue->captured->launches += launch;
@@ -292,7 +292,10 @@ void run_steps(const Captured& step, int64_t times) noexcept {
     for (int64_t i = 0; i < times; ++i) {
         spoil(queue->chip.get(), step.chip_bytes);  // no step reads what another has left there
         for (const Kept& kept : step.kernels) {
-            if ((looks || step.places == 0) && kept.refused()) return;
+            if ((looks || step.places == 0) && kept.refused()) {
+                if (step.places > 0) return;
+                continue;
+            }
             kept.work({step.places, backwards = !backwards});
             looks = kept.decides;
         }

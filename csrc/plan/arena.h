@@ -17,7 +17,8 @@
 
 namespace fusednet {
 
-// A training step writes activations and gradients before it reads them, and nobody asks for those of one that is done.
+// A training step writes activations and gradients before it reads them. Of a step that is done, activations are made
+// again for whoever looks at them, and gradients may be those of an earlier one.
 enum class Use { parameters, gradients, slots, activations, scratch, count };
 
 // What of a plan a program keeps on the chip: nothing, activations, or gradients as well.

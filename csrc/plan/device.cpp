@@ -141,7 +141,8 @@ void Plan<T>::add_totals(Result& result) const {
 // As many as there is room for, and as end soon enough for those who wait: signals are looked for in between.
 template <class T>
 Index Plan<T>::steps_staged(const Rows& x, Index size, bool held) const noexcept {
-    const double soon = work_ahead / std::max(1.0, step_work(size));
+    constexpr double paces[] = {1.0, 2.0, 5.0};  // of large products, by their precision
+    const double soon = work_ahead * paces[int(spec_.precision)] / std::max(1.0, step_work(size));
     const Index most = soon < double(steps_ahead) ? std::max<Index>(1, Index(soon)) : steps_ahead;
     const Index bytes = std::max<Index>(1, input_.cols * bytes_of(x.source) * size);
     return held ? most : std::clamp<Index>(staged_bytes / bytes, 1, most);
@@ -201,17 +202,22 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
     };
     if (captured.rows > 0 && key(captured) == key(wanted)) return captured.graph;
     table_.device->forget(captured.graph);
-    captured = wanted;
+    captured = {};
     const auto captured_as = [&](const Table<T>& table, double small) {
-        captured.chip = on_chip(small);
-        Plan twin(*this, table, captured.chip);  // whose counters nobody looks at
-        table_.device->begin_capture(small, captured.chip.memory, captured.chip.bytes);
+        const OnChip chip = on_chip(small);
+        Plan twin(*this, table, chip);  // whose counters nobody looks at
+        table_.device->begin_capture(small, chip.memory, chip.bytes);
         twin.enqueue_step(batch);
         return table_.device->end_capture();
     };
-    const double small = small_step(batch.rows);
-    if (small > 0) captured.graph = captured_as(recorded_ ? *recorded_ : table_, small);
-    if (!captured.graph) captured.graph = captured_as(table_, 0);
+    try {
+        const double small = small_step(batch.rows);
+        if (small > 0) wanted.graph = captured_as(recorded_ ? *recorded_ : table_, small);
+        if (!wanted.graph) wanted.graph = captured_as(table_, 0);
+    } catch (const std::bad_alloc&) {  // no room for the twin: the step goes kernel by kernel
+        return nullptr;
+    }
+    captured = wanted;
     return captured.graph;
 }
 

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "../base/device.h"
-#include "arena.h"
 #include "step.h"
 
 namespace fusednet {
@@ -83,7 +82,6 @@ struct Staged {
 struct Captured {
     void* graph = nullptr;
     Index rows = 0;
-    OnChip chip;
     Rows x, y;
     const void *labels = nullptr, *weights = nullptr, *order = nullptr;
 };

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _SLICE_WORK = 4e9  # operations: some 40 ms at 100 GFLOP/s
-_DEVICE_SLICE_WORK = 1000 * _SLICE_WORK  # a call on a device looks for signals itself: this is for the progress bar
 _LEAST_WORK = 1e6  # operations that a step is counted as at least: small steps cost more than their arithmetic
+# The same on a device. Its calls look for signals in between: they are as long as the progress bar may wait.
+_DEVICE_SLICE_WORK, _DEVICE_LEAST_WORK = 4e12, 1e9
 _BUDGET_MS = math.inf
 _WHAT = {"loss": "the loss", "gradient": "the gradient's norm", "statistics": "the batch's variance"}
 
@@ -84,8 +85,9 @@ class Meter:
 def steps_a_slice(model: "Sequential", batch: int, passes: float) -> int:
     """Batches in one native call; passes is 3 for training (forward and two backward) and 1 for inference."""
     work = 2.0 * passes * model._engine.parameters * batch
-    slice_work = _SLICE_WORK if model.device == "cpu" else _DEVICE_SLICE_WORK
-    return max(1, int(slice_work / max(work, _LEAST_WORK)))
+    on_cpu = model.device == "cpu"
+    slice_work, least = (_SLICE_WORK, _LEAST_WORK) if on_cpu else (_DEVICE_SLICE_WORK, _DEVICE_LEAST_WORK)
+    return max(1, int(slice_work / max(work, least)))
 
 
 def run_epoch(
