@@ -28,6 +28,7 @@ on_cpu = pytest.mark.skipif(default_device() != "cpu", reason="of the CPU: a dev
 
 
 @on_cpu
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("features", "units", "batch"),
     [(8, 8, 16), (600, 700, 256), pytest.param(3000, 3000, 1024, marks=pytest.mark.slow)],

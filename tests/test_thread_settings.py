@@ -169,6 +169,7 @@ def test_the_exported_functions_keep_within_what_the_pool_holds():
         fusednet.set_num_threads(before)
 
 
+@pytest.mark.timed
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_threads_start_with_the_first_shared_work_and_rest_after_it():
     """Neither the import nor a small model starts any; idle ones use no processor time."""

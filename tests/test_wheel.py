@@ -37,9 +37,14 @@ def test_the_package_is_typed():
     assert (package / "_native.pyi").is_file()
 
 
-@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="instrumented code is larger and slower")
-def test_size_and_import_time(tmp_path):
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="instrumented code is larger")
+def test_size():
     assert MODULE.stat().st_size < (30e6 if _native.cuda_info()["built"] else 8e6)
+
+
+@pytest.mark.timed
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="instrumented code is slower")
+def test_import_time(tmp_path):
     code = "import time, numpy; a = time.perf_counter(); import fusednet; b = time.perf_counter();print((b - a) * 1e3)"
     # an installed package has its bytecode
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
