@@ -92,6 +92,13 @@ def test_nan_is_no_answer(backend, name):
             assert value == 0.0 or (name == "auc" and 0 <= value <= 0.5)
 
 
+def test_nan_is_not_the_first_class(backend):
+    """The largest of a row that begins with NaN, or has nothing else, is none."""
+    nan = np.nan
+    x = np.array([[nan, nan, nan], [nan, 1.0, 2.0], [3.0, nan, 2.0], [1.0, nan, 2.0]], backend.dtype)
+    assert count("accuracy", x, np.zeros(4, np.int32), [0.5], backend.isa).tolist() == [1.0, 4.0]
+
+
 def test_infinite_outputs(backend):
     x = np.array([[np.inf], [-np.inf], [np.inf]], backend.dtype)
     labels = np.array([1, 0, 0], np.int32)

@@ -36,7 +36,8 @@ inline void accuracy(const MetricArgs<T>& a) noexcept {
             const bool target = a.labels ? a.labels[i] > 0 : double(a.targets.row(i)[0]) > 0.5;
             s.v[0] += (double(x[0]) > a.params.p[0]) == target;
         } else if (a.cols > 1) {
-            s.v[0] += largest(x, a.cols) == label_of(a, i);
+            const Index answer = largest(x, a.cols);
+            s.v[0] += answer == label_of(a, i) && x[answer] == x[answer];
         }
     });
 }
