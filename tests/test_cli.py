@@ -95,6 +95,26 @@ def test_bad_idx_files(tmp_path, idx):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_gzip_files_are_read_as_gzip_reads_them(tmp_path):
+    """Several members, a filled-up end and sizes around a read's are taken; what is damaged anywhere is not."""
+    path = tmp_path / "x.gz"
+    values = np.random.default_rng(1).integers(0, 256, (7, 1001), np.uint8)
+    whole = bytes([0, 0, 8, 2]) + b"".join(n.to_bytes(4, "big") for n in values.shape) + values.tobytes()
+    packed = gzip.compress(whole)
+    parts = [gzip.compress(whole[a:b]) for a, b in ((0, 3), (3, 12), (12, 12), (12, 5000), (5000, None))]
+    for content in (packed, packed + bytes(700), b"".join(parts), bytes(64).join(parts)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(fusednet.datasets.read_idx(path), values)
+    damaged = bytearray(packed)
+    damaged[-8] ^= 1  # the checksum
+    wrong = [packed[:cut] for cut in (2, 9, 11, 600, len(packed) - 1)]
+    wrong += [packed + b"more", bytes(damaged), b"".join(parts[:-1]), b"".join(parts)[:-9], packed + packed]
+    for content in wrong:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"read_idx.*x\.gz"):
+            fusednet.datasets.read_idx(path)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

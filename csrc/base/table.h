@@ -48,7 +48,7 @@ struct Params {
 enum class Slope { none, learned, random };
 
 // y = f(x), row by row. y may be x. slope: read by rows of the catalogue that have one; ld 0 is one row for all.
-// stream: y, not x, is more than the caches hold and is written past them; activations by element only.
+// stream: y, not x, is more than the caches hold and is written past them; activations by element and log_softmax only.
 template <class T>
 struct ActivationForward {
     Index rows, cols;

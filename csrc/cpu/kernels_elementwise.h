@@ -68,13 +68,23 @@ FUSEDNET_INLINE T row_max(const T* x, Index cols) {
     return reduce_max(top);
 }
 
+// Calls f for the vectors of row i, while memory is asked for the next row: what f computes hides the wait.
+template <class F>
+FUSEDNET_INLINE void for_row_before_next(const ActivationForward<T>& a, Index i, const F& f) {
+    const T* next = a.x.row(i + 1 < a.rows ? i + 1 : i);
+    for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        __builtin_prefetch(next + j, 0, 2);
+        f(j, part);
+    });
+}
+
 inline void softmax_forward(const ActivationForward<T>& a) noexcept {
     for (Index i = 0; i < a.rows; ++i) {
         const T* x = a.x.row(i);
         T* y = a.y.row(i);
         const V top = broadcast(row_max(x, a.cols));
         Accumulator sum;
-        for_vectors(a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+        for_row_before_next(a, i, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
             const V e = keep(vexp(load(x + j, part) - top), part, V(0));
             sum.add(e);
             store(y + j, e, part);
@@ -107,12 +117,15 @@ inline void log_softmax_forward(const ActivationForward<T>& a) noexcept {
         T* y = a.y.row(i);
         const V top = broadcast(row_max(x, a.cols));
         Accumulator sum;
-        for_vectors(a.cols, [&](Index j, auto part)
-                                FUSEDNET_INLINE_LAMBDA { sum.add(keep(vexp(load(x + j, part) - top), part, V(0))); });
+        for_row_before_next(a, i, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+            sum.add(keep(vexp(load(x + j, part) - top), part, V(0)));
+        });
         const V log_sum(__builtin_log(sum.total()));
-        for_vectors(a.cols, [&](Index j, auto part)
-                                FUSEDNET_INLINE_LAMBDA { store(y + j, (load(x + j, part) - top) - log_sum, part); });
+        for_row(a.stream, y, a.cols, [&](Index j, auto part) FUSEDNET_INLINE_LAMBDA {
+            store(y + j, (load(x + j, part) - top) - log_sum, part);
+        });
     }
+    if (a.stream) fence_streamed();
 }
 
 // dx = dy - exp(y) sum(dy)

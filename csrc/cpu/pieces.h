@@ -21,7 +21,7 @@ template <bool rooted>
 FUSEDNET_INLINE Sum piece(const Pieces& p, V t) {
     const V u = min(V(15.99), fma(t, broadcast(p.scale), V(1)));
     V c[8];
-    look_up(p.table, u, c);
+    look_up(p.table, interval(u), c);
     V center = (interval_center(u) - V(1)) * broadcast(p.unscale), lead = c[1];
     if constexpr (rooted)
         center = select(u < broadcast(p.near), center, select(u < broadcast(p.far), broadcast(p.root), center));

@@ -1,5 +1,7 @@
 // Activations that float32 tables compute in float32: the functions of formulas/activations.h another way.
 
+#include "near.h"
+#include "near_tables.h"
 #include "pieces.h"
 #include "pieces_tables.h"
 
@@ -12,6 +14,12 @@ template <class V>
 struct Gelu;
 template <class V>
 struct GeluTanh;
+template <class V>
+struct Mish;
+template <class V>
+struct Selu;
+template <class V>
+struct Sigmoid;
 template <class V>
 struct Silu;
 template <class V>
@@ -50,7 +58,7 @@ struct Scaled {
 };
 
 template <class V>
-struct ShortGelu : Gelu<V> {
+struct FarGelu : Gelu<V> {
     using Gelu<V>::Gelu;
     V value(V x) const {  // max(x, 0) - t tail(t)
         const V t = min(V(14.9), abs(x));
@@ -68,7 +76,7 @@ struct ShortGelu : Gelu<V> {
 };
 
 template <class V>
-struct ShortGeluTanh : GeluTanh<V> {
+struct FarGeluTanh : GeluTanh<V> {
     using GeluTanh<V>::GeluTanh;
     V value(V x) const { return vgated(x, tanh_argument(min(V(11), abs(x))), 7); }
     V derivative(V x) const {
@@ -78,7 +86,7 @@ struct ShortGeluTanh : GeluTanh<V> {
 };
 
 template <class V>
-struct ShortSilu : Silu<V> {
+struct FarSilu : Silu<V> {
     using Silu<V>::Silu;
     V derivative(V x) const {
         const V t = min(V(110), abs(x)), z = decayed({t, V(0)}, piece<true>(pieces_silu_derivative, t));
@@ -87,7 +95,7 @@ struct ShortSilu : Silu<V> {
 };
 
 template <class V>
-struct ShortSoftplus : Softplus<V> {
+struct FarSoftplus : Softplus<V> {
     using Softplus<V>::Softplus;
     V value(V x) const {  // max(x, 0) + log(1 + exp(-t))
         const V t = min(V(110), abs(x));
@@ -96,6 +104,109 @@ struct ShortSoftplus : Softplus<V> {
         const Sum open = exact_sum(max(t, first), min(t, first));
         const V y = select(x < V(0), z.all(), open.high + (open.low + z.second()));
         return select(x > V(20), x, y);
+    }
+};
+
+// Where all lanes are near 0 their values are looked up. Else F computes those that are not: a lane's result does not
+// depend on its neighbours. Not inline, so that the loops around it keep their registers.
+template <class F>
+[[gnu::noinline]] V far_value(V x, V near, M far) {
+    return select(far, F(Params{}).value(x), near);
+}
+template <class F>
+[[gnu::noinline]] V far_derivative(V x, V near, M far) {
+    return select(far, F(Params{}).derivative(x), near);
+}
+template <class F>
+FUSEDNET_INLINE V value_beyond(V x, M far, V near) {
+    return __builtin_expect(any(far), false) ? far_value<F>(x, near, far) : near;
+}
+template <class F>
+FUSEDNET_INLINE V derivative_beyond(V x, M far, V near) {
+    return __builtin_expect(any(far), false) ? far_derivative<F>(x, near, far) : near;
+}
+
+template <class V>
+struct ShortSigmoid : Sigmoid<V> {
+    using Sigmoid<V>::Sigmoid;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return value_beyond<Sigmoid<V>>(x, t > V(7.8), near_share<false>(x, near<false>(near_sigmoid, t)));
+    }
+};
+
+template <class V>
+struct ShortSilu : FarSilu<V> {
+    using FarSilu<V>::FarSilu;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return value_beyond<FarSilu<V>>(x, t > V(7.8), near_gated(x, near<false>(near_sigmoid, t)));
+    }
+    FUSEDNET_MEMBER V derivative(V x) const {
+        const V t = abs(x);
+        return derivative_beyond<FarSilu<V>>(x, t > V(6.7), near_share<true>(x, near<true>(near_silu_derivative, t)));
+    }
+};
+
+template <class V>
+struct ShortGelu : FarGelu<V> {
+    using FarGelu<V>::FarGelu;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return value_beyond<FarGelu<V>>(x, t > V(3.25), near_gated(x, near<false>(near_normal, t)));
+    }
+    FUSEDNET_MEMBER V derivative(V x) const {
+        const V t = abs(x);
+        return derivative_beyond<FarGelu<V>>(x, t > V(3.9), near_share<true>(x, near<true>(near_gelu_derivative, t)));
+    }
+};
+
+template <class V>
+struct ShortGeluTanh : FarGeluTanh<V> {
+    using FarGeluTanh<V>::FarGeluTanh;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return value_beyond<FarGeluTanh<V>>(x, t > V(3.1), near_gated(x, near<false>(near_normal_by_tanh, t)));
+    }
+    FUSEDNET_MEMBER V derivative(V x) const {
+        const V t = abs(x);
+        return derivative_beyond<FarGeluTanh<V>>(x, t > V(3.9),
+                                                 near_share<true>(x, near<true>(near_gelu_tanh_derivative, t)));
+    }
+};
+
+template <class V>
+struct ShortSoftplus : FarSoftplus<V> {
+    using FarSoftplus<V>::FarSoftplus;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        const Line h = near<false>(near_softplus, t);
+        const Sum open = exact_sum(max(t, h.lead), min(t, h.lead));
+        const V y = select(x < V(0), h.value(), open.high + fma(h.d, h.slope, open.low));
+        return value_beyond<FarSoftplus<V>>(x, t > V(7.8), y);
+    }
+};
+
+template <class V>
+struct ShortSelu : Selu<V> {
+    using Selu<V>::Selu;
+    FUSEDNET_MEMBER V value(V x) const {
+        constexpr double high = static_cast<double>(static_cast<float>(Selu<V>::scale));
+        const V t = abs(x);
+        const M below = x < V(0), far = either(x < V(-15.7), either(tiny(t), x > V(0x1p100)));
+        const Line h = near<false>(near_selu, t);
+        const V lead = select(below, h.lead, V(high)), low = select(below, h.d * h.slope, V(Selu<V>::scale - high));
+        return value_beyond<Selu<V>>(x, far, copysign(fma(x, lead, x * low), x));
+    }
+};
+
+template <class V>
+struct ShortMish : Mish<V> {
+    using Mish<V>::Mish;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        const Line h = near<false>(near_mish, x);
+        return value_beyond<Mish<V>>(x, either(t > V(5.8), tiny(t)), copysign(fma(x, h.lead, x * (h.d * h.slope)), x));
     }
 };
 
@@ -116,6 +227,18 @@ struct Shortest<Gelu<V>> {
 template <class V>
 struct Shortest<GeluTanh<V>> {
     using Functor = ShortGeluTanh<V>;
+};
+template <class V>
+struct Shortest<Mish<V>> {
+    using Functor = ShortMish<V>;
+};
+template <class V>
+struct Shortest<Selu<V>> {
+    using Functor = ShortSelu<V>;
+};
+template <class V>
+struct Shortest<Sigmoid<V>> {
+    using Functor = ShortSigmoid<V>;
 };
 template <class V>
 struct Shortest<Silu<V>> {

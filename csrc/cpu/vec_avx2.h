@@ -81,6 +81,15 @@ FUSEDNET_INLINE M operator==(V a, V b) {
     return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)};
 }
 
+FUSEDNET_INLINE M both(M a, M b) {
+    return {_mm256_and_ps(a.m, b.m)};
+}
+FUSEDNET_INLINE M either(M a, M b) {
+    return {_mm256_or_ps(a.m, b.m)};
+}
+FUSEDNET_INLINE bool any(M m) {
+    return _mm256_movemask_ps(m.m) != 0;
+}
 FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
     return _mm256_blendv_ps(if_false.v, if_true.v, m.m);
 }
@@ -99,6 +108,10 @@ FUSEDNET_INLINE V abs(V x) {
 }
 FUSEDNET_INLINE V copysign(V magnitude, V sign) {
     return _mm256_or_ps(abs(magnitude).v, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.v));
+}
+// v where x has a minus sign, else -v.
+FUSEDNET_INLINE V negated_above(V v, V x) {
+    return _mm256_xor_ps(v.v, _mm256_andnot_ps(x.v, _mm256_set1_ps(-0.0f)));
 }
 FUSEDNET_INLINE V sqrt(V x) {
     return _mm256_sqrt_ps(x.v);
@@ -183,15 +196,17 @@ FUSEDNET_INLINE V excess(V a, V b, V c) {
     return fms(a, b, c);
 }
 
-// What pieces.h reads: coefficient k of interval j is at 8 j + k. The last two bits of u's exponent and the first three
-// of its mantissa are j.
+// What pieces.h and near.h read: coefficient k of interval j is at 8 j + k. The last five bits of a lane are its j.
 constexpr Index interval_stride = 8, coefficient_stride = 1;
-FUSEDNET_INLINE void look_up(const T* table, V u, V (&c)[8]) {
+FUSEDNET_INLINE void look_up(const T* table, V j, V (&c)[8]) {
     alignas(32) int32_t row[8];
-    const __m256i j = _mm256_and_si256(_mm256_srli_epi32(u.bits(), 20), _mm256_set1_epi32(31));
-    _mm256_store_si256(reinterpret_cast<__m256i*>(row), j);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(row), _mm256_and_si256(j.bits(), _mm256_set1_epi32(31)));
     for (int l = 0; l < 8; ++l) c[l] = _mm256_load_ps(table + 8 * row[l]);
     transpose(c);
+}
+// The last two bits of the exponent and first three of the mantissa, in the last bits.
+FUSEDNET_INLINE V interval(V u) {
+    return V(_mm256_srli_epi32(u.bits(), 20));
 }
 // The middle of the interval.
 FUSEDNET_INLINE V interval_center(V u) {

@@ -78,6 +78,15 @@ FUSEDNET_INLINE M operator==(V a, V b) {
     return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);
 }
 
+FUSEDNET_INLINE M both(M a, M b) {
+    return static_cast<M>(a & b);
+}
+FUSEDNET_INLINE M either(M a, M b) {
+    return static_cast<M>(a | b);
+}
+FUSEDNET_INLINE bool any(M m) {
+    return m != 0;
+}
 FUSEDNET_INLINE V select(M m, V if_true, V if_false) {
     return _mm512_mask_blend_ps(m, if_false.v, if_true.v);
 }
@@ -96,6 +105,10 @@ FUSEDNET_INLINE V abs(V x) {
 }
 FUSEDNET_INLINE V copysign(V magnitude, V sign) {
     return V(_mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN), sign.bits(), magnitude.bits(), 0xCA));
+}
+// v where x has a minus sign, else -v.
+FUSEDNET_INLINE V negated_above(V v, V x) {
+    return V(_mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN), x.bits(), v.bits(), 0x9A));
 }
 FUSEDNET_INLINE V sqrt(V x) {
     return _mm512_sqrt_ps(x.v);
@@ -186,13 +199,15 @@ FUSEDNET_INLINE V excess(V a, V b, V c) {
     return fms(a, b, c);
 }
 
-// What pieces.h reads: coefficient k of interval j is at 32 k + j. The last five bits of u's exponent and first three
-// of its mantissa are j.
+// What pieces.h and near.h read: coefficient k of interval j is at 32 k + j. The last five bits of a lane are its j.
 constexpr Index interval_stride = 1, coefficient_stride = 32;
-FUSEDNET_INLINE void look_up(const T* table, V u, V (&c)[8]) {
-    const __m512i j = _mm512_srli_epi32(u.bits(), 20);
+FUSEDNET_INLINE void look_up(const T* table, V j, V (&c)[8]) {
     for (int k = 0; k < 8; ++k)
-        c[k] = _mm512_permutex2var_ps(_mm512_load_ps(table + 32 * k), j, _mm512_load_ps(table + 32 * k + 16));
+        c[k] = _mm512_permutex2var_ps(_mm512_load_ps(table + 32 * k), j.bits(), _mm512_load_ps(table + 32 * k + 16));
+}
+// The last two bits of the exponent and first three of the mantissa, in the last bits.
+FUSEDNET_INLINE V interval(V u) {
+    return V(_mm512_srli_epi32(u.bits(), 20));
 }
 // The middle of the interval.
 FUSEDNET_INLINE V interval_center(V u) {
