@@ -1,4 +1,6 @@
-"""Prints csrc/cpu/near_tables.h: the polynomials of `Near` (csrc/cpu/near.h). Needs mpmath.
+"""Prints csrc/cpu/near_values.h, or near_derivatives.h: the polynomials of `Near` (csrc/cpu/near.h). Needs mpmath.
+
+fit_near.py values | derivatives, some minutes.
 
 Each function h(t) is fitted on 32 intervals of one width around the multiples of it: of t = |x| the first 32, or of
 x itself those from -16 to 15. An interval's center is a float near its middle where h is a float too, and 1 - h where
@@ -6,6 +8,8 @@ that is wanted, and its slope as far as may be; around a root of h it is the roo
 """
 
 from __future__ import annotations
+
+import sys
 
 import mpmath as mp
 import numpy as np
@@ -40,6 +44,10 @@ def softplus(t: mp.mpf) -> mp.mpf:
     return mp.log1p(mp.exp(-t))
 
 
+def tanh_over_x(t: mp.mpf) -> mp.mpf:
+    return mp.tanh(t) / t if t else mp.mpf(1)
+
+
 def selu_over_x(t: mp.mpf) -> mp.mpf:
     return -SELU * mp.expm1(-t) / t if t else SELU
 
@@ -54,6 +62,7 @@ EVEN: list[tuple[str, Function, float, bool, bool]] = [
     ("sigmoid", sigmoid, 4, True, False),
     ("normal", normal, 9.5, True, False),
     ("normal_by_tanh", normal_by_tanh, 10, True, False),
+    ("tanh", tanh_over_x, 4, False, False),
     ("softplus", softplus, 4, False, False),
     ("selu", selu_over_x, 2, False, False),
     ("mish", mish_over_x, 8 / 3, False, True),
@@ -136,11 +145,12 @@ def show(name: str, scale: mp.mpf, rows: np.ndarray) -> None:
 
 
 def main() -> None:
-    print("// The tables of near.h: made by tools/fit_near.py.")
-    for name, h, intervals, share, signed in EVEN:
+    what = sys.argv[1]
+    print(f"// Tables of near.h: made by tools/fit_near.py {what}.")
+    for name, h, intervals, share, signed in EVEN if what == "values" else []:
         scale = mp.mpf(float(np.float32(intervals)))
         show(name, scale, table(h, scale, share, signed, None, 0))
-    for name, part, exponent, near, around in ROOTED:
+    for name, part, exponent, near, around in ROOTED if what == "derivatives" else []:
 
         def whole(t: mp.mpf, part: Function = part, exponent: Function = exponent) -> mp.mpf:
             return part(t) * mp.exp(-exponent(t))

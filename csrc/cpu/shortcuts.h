@@ -1,7 +1,8 @@
 // Activations that float32 tables compute in float32: the functions of formulas/activations.h another way.
 
 #include "near.h"
-#include "near_tables.h"
+#include "near_derivatives.h"
+#include "near_values.h"
 #include "pieces.h"
 #include "pieces_tables.h"
 
@@ -26,6 +27,8 @@ template <class V>
 struct Softplus;
 template <class V>
 struct Softsign;
+template <class V>
+struct Tanh;
 
 // t * t / 2
 FUSEDNET_INLINE Sum half_square(V t) {
@@ -188,6 +191,17 @@ struct ShortSoftplus : FarSoftplus<V> {
 };
 
 template <class V>
+struct ShortTanh : Tanh<V> {
+    using Tanh<V>::Tanh;
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        const Line h = near<false>(near_tanh, t);
+        const V y = select(t > V(9.1), V(1), fma(t, h.lead, t * (h.d * h.slope)));
+        return value_beyond<Tanh<V>>(x, both(t > V(7.8), t < V(9.2)), copysign(y, x));
+    }
+};
+
+template <class V>
 struct ShortSelu : Selu<V> {
     using Selu<V>::Selu;
     FUSEDNET_MEMBER V value(V x) const {
@@ -251,4 +265,8 @@ struct Shortest<Softplus<V>> {
 template <class V>
 struct Shortest<Softsign<V>> {
     using Functor = ShortSoftsign<V>;
+};
+template <class V>
+struct Shortest<Tanh<V>> {
+    using Functor = ShortTanh<V>;
 };
