@@ -172,7 +172,6 @@ bool next_half(Queue& q, Staging& s, cudaStream_t stream) noexcept {
 
 void copy_there(Queue& q, Staging& s, cudaStream_t stream, void* to, size_t bytes, Pack pack,
                 const void* context) noexcept {
-    if (!stage(q, s, bytes)) return;
     for (size_t done = 0; done < bytes;) {
         if (s.used >= s.half && !next_half(q, s, stream)) return;
         const size_t n = std::min(bytes - done, s.half - s.used);
@@ -191,6 +190,7 @@ void upload(void* to, const void* from, size_t bytes) noexcept {
     const Pack as_it_is = [](const void* context, char* place, size_t offset, size_t n) noexcept {
         std::memcpy(place, static_cast<const char*>(context) + offset, n);
     };
+    if (!stage(*queue, queue->staging, bytes)) return;
     copy_there(*queue, queue->staging, stream(), to, bytes, as_it_is, from);
 }
 
@@ -199,6 +199,7 @@ void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
     if (failed() || bytes == 0) return;
     Queue& q = *queue;
     if (!q.copies && !q.check(cudaStreamCreateWithFlags(&q.copies, cudaStreamNonBlocking), "a stream")) return;
+    if (!stage(q, q.sending, bytes)) return;
     q.sent = true;
     copy_there(q, q.sending, q.copies, to, bytes, pack, context);
 }
