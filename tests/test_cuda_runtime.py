@@ -36,6 +36,7 @@ def run(tmp_path_factory):
         *("two queues", "threads", "replayed"),
         *("workspaces", "makes room", "kept", "closed", "outside", "holds"),
         *("launches", "no program", "no objects"),
+        "found later",
     ],
 )
 def test_case(run, case, pace):
@@ -60,6 +61,7 @@ def test_a_process_that_was_forked(run):
         (NO_DRIVER, "no NVIDIA driver is installed"),
         ({"driver": 12040, "counted": 35}, "the driver is too old: it has CUDA 12.4, this build needs 13.0"),
         ({"counted": 34}, "CUDA driver is a stub library"),
+        ({"cudaDriverGetVersion": 34, "counted": 34}, "the driver's version: CUDA driver is a stub library"),
         ({"counted": 100}, "the driver finds no device"),
         ({"devices": 0}, "the driver finds no device"),
         ({"counted": 3}, "initialization error"),
@@ -67,6 +69,8 @@ def test_a_process_that_was_forked(run):
         ({"loaded": 209}, "Stand-in 0 has compute capability 9.0, this build has kernels for 8.0 9.0"),
         ({"loaded": 98}, "Stand-in 0 has compute capability 9.0, this build has kernels for 8.0 9.0"),
         ({"loaded": 46}, "Stand-in 0: CUDA-capable device(s) is/are busy or unavailable"),
+        ({"cudaSetDevice": 101}, "a device"),  # it is the current one anyway
+        ({"cudaGetDevice": 46}, "Stand-in 0: CUDA-capable device(s) is/are busy or unavailable"),
     ],
 )
 def test_why_there_is_no_device(run, monkeypatch, machine, why):

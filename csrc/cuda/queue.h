@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdlib>
 
-#include "device.h"
+#include "current.h"
 #include "runtime.h"
 #include "steps.h"
 #include "text.h"
@@ -15,23 +15,6 @@ namespace fusednet::cuda {
 
 constexpr size_t mebibyte = size_t(1) << 20;
 constexpr int text_size = 320;
-
-// A process may use several devices; ours is current only while we need it to be.
-class Current {
-public:
-    Current() noexcept {
-        if (cudaGetDevice(&before_) != cudaSuccess) before_ = device_number;
-        if (before_ != device_number) (void)cudaSetDevice(device_number);
-    }
-    ~Current() {
-        if (before_ != device_number) (void)cudaSetDevice(before_);
-    }
-    Current(const Current&) = delete;
-    Current& operator=(const Current&) = delete;
-
-private:
-    int before_ = device_number;
-};
 
 // Errors of what ran before, which any later call returns.
 inline bool is_late(cudaError_t error) noexcept {
@@ -53,7 +36,7 @@ struct Staging {
     // Nothing reads it any more.
     void let_go() noexcept {
         if (pinned)
-            (void)cudaFreeHost(bytes);
+            (void)went(cudaFreeHost(bytes));
         else
             std::free(bytes);
         bytes = nullptr;
@@ -98,10 +81,8 @@ struct Queue {
         if (!failed) print(failure, sizeof failure, "%s: %s", what, why);
         failed = true;
     }
-    // Takes the error from the runtime as well, so that no later call is blamed for it.
     bool check(cudaError_t error, const char* what) noexcept {
-        if (error == cudaSuccess) return true;
-        (void)cudaGetLastError();
+        if (went(error)) return true;
         if (!is_late(error)) {
             fail(what, cudaGetErrorString(error));
             return false;

@@ -24,20 +24,18 @@ Cache& cache() noexcept {
         .allocate = [](size_t bytes) noexcept -> void* {
             const Current current;
             void* memory = nullptr;
-            allocated = cudaMalloc(&memory, bytes);
-            if (allocated == cudaSuccess) return memory;
-            (void)cudaGetLastError();
-            return nullptr;
+            allocated = current.error() == cudaSuccess ? cudaMalloc(&memory, bytes) : current.error();
+            return went(allocated) ? memory : nullptr;
         },
         .free =
             [](void* memory) noexcept {
                 const Current current;
-                if (cudaFree(memory) != cudaSuccess) (void)cudaGetLastError();
+                (void)went(cudaFree(memory));
             },
         .limit = []() noexcept -> size_t {
             const Current current;
             size_t free = 0, total = 0;
-            if (cudaMemGetInfo(&free, &total) != cudaSuccess) (void)cudaGetLastError();
+            (void)went(cudaMemGetInfo(&free, &total));
             return total / 8;
         },
         .spoil = nullptr,
@@ -94,10 +92,9 @@ void* open(const char** why) noexcept {
     if (!find_device(why)) return nullptr;
     const Current current;
     Queue* q = new (std::nothrow) Queue;
-    const cudaError_t error =
-        q ? cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking) : cudaErrorMemoryAllocation;
-    if (error == cudaSuccess) return q;
-    (void)cudaGetLastError();
+    cudaError_t error = q ? current.error() : cudaErrorMemoryAllocation;
+    if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
+    if (went(error)) return q;
     static thread_local char text[text_size];
     print(text, sizeof text, "no stream: %s", cudaGetErrorString(error));
     *why = text;
@@ -113,10 +110,10 @@ void* enter(void* next) noexcept {
     queue = static_cast<Queue*>(next);
     if (!before && queue) {
         device_outside = device_number;
-        queue->check(cudaGetDevice(&device_outside), "the current device");
-        if (device_outside != device_number) queue->check(cudaSetDevice(device_number), "choosing the device");
+        if (queue->check(cudaGetDevice(&device_outside), "the current device") && device_outside != device_number)
+            queue->check(cudaSetDevice(device_number), "choosing the device");
     } else if (before && !queue && device_outside != device_number) {
-        (void)cudaSetDevice(device_outside);
+        (void)went(cudaSetDevice(device_outside));
     }
     return before;
 }
@@ -129,7 +126,7 @@ void close(void* old) noexcept {
 void memory(size_t* free, size_t* total) noexcept {
     const Current current;
     *free = *total = 0;
-    if (cudaMemGetInfo(free, total) != cudaSuccess) (void)cudaGetLastError();
+    (void)went(cudaMemGetInfo(free, total));
     *free += kept();
 }
 
@@ -137,7 +134,8 @@ void clear(void* to, size_t bytes) noexcept {
     if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, stream()), "clearing the device's memory");
 }
 
-// Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they return.
+// Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they return. To
+// grow waits for all that was enqueued, so it comes before anything is said to be.
 bool stage(Queue& q, Staging& s, size_t bytes) noexcept {
     size_t wanted = Staging::least;
     while (wanted < bytes && wanted < Staging::most) wanted *= 2;
@@ -147,11 +145,8 @@ bool stage(Queue& q, Staging& s, size_t bytes) noexcept {
     if (s.bytes && !q.finish()) return false;
     s.let_go();
     void* memory = nullptr;
-    s.pinned = cudaMallocHost(&memory, 2 * wanted) == cudaSuccess;
-    if (!s.pinned) {
-        (void)cudaGetLastError();
-        memory = std::malloc(2 * wanted);
-    }
+    s.pinned = went(cudaMallocHost(&memory, 2 * wanted));
+    if (!s.pinned) memory = std::malloc(2 * wanted);
     if (!memory) {
         q.fail("copying to the device", "out of the host's memory");
         return false;
@@ -228,7 +223,7 @@ void forget(void* captured) noexcept {
     auto* const old = static_cast<Captured*>(captured);
     if (!old) return;
     const Current current;
-    if (old->graph && cudaGraphExecDestroy(old->graph) != cudaSuccess) (void)cudaGetLastError();
+    if (old->graph) (void)went(cudaGraphExecDestroy(old->graph));
     if (old->program.arrivals) discard(old->program.arrivals);
     delete old;
 }
@@ -279,10 +274,9 @@ void* end_capture() noexcept {
     cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
     if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphGetNodes(graph, nullptr, &captured->nodes);
     if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphInstantiate(&captured->graph, graph, 0);
-    if (graph) (void)cudaGraphDestroy(graph);
+    if (graph) (void)went(cudaGraphDestroy(graph));
     if (error == cudaSuccess && captured && captured->graph) return captured;
-    (void)cudaGetLastError();
-    if (!is_late(error)) queue->failed = false, queue->no_room = 0;
+    if (went(error) || !is_late(error)) queue->failed = false, queue->no_room = 0;
     delete captured;
     return nullptr;
 }

@@ -148,6 +148,12 @@ void outside() {
         device.discard(device.allocate(1000));
         device.trim();
         CHECK(is(own));
+        if (own == 1) {  // nothing comes to lie there
+            stand_in::fail("cudaSetDevice", 1, cudaErrorUnknown);
+            CHECK(!Array(1000).get() && is(own));
+            stand_in::fail("cudaSetDevice", 1, cudaErrorUnknown);
+            CHECK(!device.open(&why) && text(why) == "no stream: unknown error" && is(own));
+        }
         device.close(other);
         device.enter(queue);
         CHECK(told() == "" && is(0));
