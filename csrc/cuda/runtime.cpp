@@ -249,14 +249,15 @@ Captured* begin_recording(double operations, const void* chip, size_t chip_bytes
     return step;
 }
 
-// Relaxed: a workspace may grow meanwhile.
+// Relaxed: a workspace may grow meanwhile. Where it cannot begin nothing is enqueued until it ends.
 void begin_capture(double operations, const void* chip, size_t chip_bytes) noexcept {
     if (failed()) return;
-    if (operations > 0)
+    if (operations > 0) {
         queue->recording = begin_recording(operations, chip, chip_bytes);
-    else
-        queue->capturing =
-            queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
+    } else {
+        queue->capturing = true;
+        queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
+    }
 }
 
 // What only a capture cannot do is no failure: the caller enqueues the step as it did before.
