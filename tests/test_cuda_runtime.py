@@ -35,7 +35,7 @@ def run(tmp_path_factory):
         *("of all sizes", "in order", "beside kernels", "waited for", "growing", "no memory of the host"),
         *("two queues", "threads", "replayed"),
         *("workspaces", "makes room", "kept", "closed", "outside", "holds"),
-        *("launches", "no capture", "no program", "no objects"),
+        *("launches", "late kernel", "late graph", "late program", "no capture", "no program", "no objects"),
         "found later",
     ],
 )

@@ -70,7 +70,7 @@ struct Queue {
     cudaEvent_t arrived = nullptr;  // when all of that is there
     Staging sending;
     bool sent = false;  // and the stream was not told to wait for it
-    const char* last_kernel = "none";
+    const char* last_kernel = nullptr;
     bool busy = false;  // something was enqueued that nobody has waited for
     bool failed = false, capturing = false;
     Captured* recording = nullptr;
@@ -83,7 +83,7 @@ struct Queue {
     }
     bool check(cudaError_t error, const char* what) noexcept {
         if (went(error)) return true;
-        if (!is_late(error)) {
+        if (!is_late(error) || !last_kernel) {
             fail(what, cudaGetErrorString(error));
             return false;
         }
@@ -92,17 +92,17 @@ struct Queue {
         fail(kernel, cudaGetErrorString(error));
         return false;
     }
-    // All that was asked of the device is done.
+    // All that was asked of the device is done; else it is waited for again, and told again if the device is lost.
     bool finish() noexcept {
         constexpr const char* what = "waiting for the device";
         if (sent) {
-            sent = false;
             if (!check(cudaStreamSynchronize(copies), what)) return false;
+            sent = false;
             sending.used = 0;
         }
         if (!busy) return true;
-        busy = false;
         if (!check(cudaStreamSynchronize(stream), what)) return false;
+        busy = false;
         staging.used = 0;
         return true;
     }
