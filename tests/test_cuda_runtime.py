@@ -1,9 +1,11 @@
 """csrc/cuda/{runtime,device,cache}.cpp on the host, against a stand-in of CUDA's runtime: copies, streams, events and
-captures in any order that a device may have them in."""
+captures in any order that a device may have them in, and each of its calls failing."""
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections import Counter
 
 import pytest
 
@@ -11,6 +13,31 @@ from stand_in import compile_runtime
 
 PACES = ["lazy", "eager", *map(str, range(2))]  # of the stand-in: as late as may be, at once, drawn
 NO_DRIVER = {"driver": 0, "counted": 35}
+TOLD = {
+    "cudaEventCreateWithFlags": "an event",
+    "cudaEventRecord": "copying to the device",
+    "cudaEventSynchronize": "copying to the device",
+    "cudaGetDevice": r"the current device|\[Plan\] expects \d MB of memory of device 'cuda', got",
+    "cudaGraphLaunch": "a captured step",
+    "cudaLaunchKernel": "kernel '(add|of steps in one launch)'",
+    "cudaMemcpyAsync": "copying (to|from) the device",
+    "cudaMemsetAsync": "clearing the device's memory|kernel 'of steps in one launch'",
+    "cudaPointerGetAttributes": "looking at memory",
+    "cudaSetDevice": "choosing the device",
+    "cudaStreamCreateWithFlags": "a stream",
+    "cudaStreamSynchronize": "waiting for the device|looking at memory",
+    "cudaStreamWaitEvent": "copying to the device",
+    "cudaMalloc": r"\[Plan\] expects \d MB of memory of device 'cuda', got",
+}
+# Where there is another way, or nobody who could be told: not pinned, kernel by kernel, not twice as large, not kept.
+BORNE = {
+    *("cudaEventDestroy", "cudaFree", "cudaFreeHost", "cudaGraphDestroy", "cudaGraphExecDestroy", "cudaStreamDestroy"),
+    *("cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphGetNodes", "cudaGraphInstantiate"),
+    *("cudaMallocHost", "cudaMemGetInfo", "cudaRuntimeGetVersion", "cudaGetDeviceProperties"),
+    *("cudaGetDevice", "cudaSetDevice", "cudaMalloc", "cudaLaunchKernel", "cudaStreamSynchronize"),
+}
+ONCE = {"cudaDriverGetVersion", "cudaGetDeviceCount", "cudaGetDeviceProperties"}  # asked once in a process
+ERRORS = {"no memory": "out of memory", "unknown": "unknown error", "lost": "an illegal memory access was encountered"}
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +114,26 @@ def test_why_there_is_no_device(run, monkeypatch, machine, why):
 def test_devices_that_are_hidden(run, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     assert run("found", counted=100)[0] == "the driver finds no device among CUDA_VISIBLE_DEVICES"
+
+
+@pytest.mark.parametrize(("error", "pace"), [("no memory", "eager"), ("unknown", "0"), ("lost", "lazy")])
+def test_each_call_fails(run, error, pace):
+    """It is told with what was being done, or borne; the next attempt goes well unless the device is lost to the
+    process, which is told again then. Each in a process of its own, which looks for what is left over."""
+    text, seen = ERRORS[error], Counter()
+    for line in run(f"every call: {error}", pace):
+        function, first, second = (part.strip() for part in re.fullmatch(r"\d+ (.*) \|(.*)\|(.*)", line).groups())
+        seen[function] += 1
+        if not first:
+            assert function in BORNE or error == "lost", line
+        elif first.startswith("open: "):
+            assert first.endswith(text), line
+        elif error != "lost":
+            why = f"{text}|MB free of" if error == "no memory" else text
+            assert re.match(f"({TOLD[function]}).*({why})", first), line
+        else:
+            assert first.endswith(text), line
+        lasts = first and (error == "lost" or (function in ONCE and first.startswith("open: ")))
+        assert second.endswith(text) if lasts else not second, line
+    assert seen.keys() == {*TOLD, *BORNE, *ONCE, "cudaFuncGetAttributes"}
+    assert sum(seen.values()) > 100

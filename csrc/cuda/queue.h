@@ -22,6 +22,11 @@ inline bool is_late(cudaError_t error) noexcept {
            error != cudaErrorLaunchOutOfResources && error != cudaErrorCooperativeLaunchTooLarge;
 }
 
+// What becomes of an allocation where there is no room: the host's, if the device had some.
+inline bool is_no_room(cudaError_t error) noexcept {
+    return error == cudaSuccess || error == cudaErrorMemoryAllocation;
+}
+
 // Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other. As large
 // as what is copied, within limits.
 struct Staging {

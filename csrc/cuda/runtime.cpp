@@ -47,6 +47,10 @@ void* allocate(size_t bytes) noexcept {
     return cache().take(bytes);
 }
 
+const char* refusal() noexcept {
+    return is_no_room(allocated) ? nullptr : cudaGetErrorString(allocated);
+}
+
 void release(void* memory) noexcept {
     cache().give(memory);
 }
@@ -384,7 +388,7 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
             held.newest = block;
             return block->memory;
         }
-    const bool no_room = !block || allocated == cudaSuccess || allocated == cudaErrorMemoryAllocation;
+    const bool no_room = !block || is_no_room(allocated);
     delete block;
     if (!no_room) {
         q.check(allocated, "a workspace");
@@ -416,6 +420,7 @@ constinit const Device device = {.name = "cuda",
                                  .close = close,
                                  .enter = enter,
                                  .allocate = allocate,
+                                 .refusal = refusal,
                                  .release = release,
                                  .discard = discard,
                                  .keep = keep,

@@ -195,7 +195,7 @@ int run(int count, char** arguments) {
         const size_t sign = argument.find('=');
         set(argument.substr(0, sign), argument.substr(sign + 1));
     }
-    for (const auto* all : {&transfers, &memory, &failures})
+    for (const auto* all : {&transfers, &memory, &failures, &every})
         for (const Named& one : *all)
             if (std::strcmp(one.name, arguments[1]) == 0) {
                 one.run();

@@ -150,7 +150,7 @@ void outside() {
         CHECK(is(own));
         if (own == 1) {  // nothing comes to lie there
             stand_in::fail("cudaSetDevice", 1, cudaErrorUnknown);
-            CHECK(!Array(1000).get() && is(own));
+            CHECK(Array(1000).refused().ends_with("unknown error") && is(own));
             stand_in::fail("cudaSetDevice", 1, cudaErrorUnknown);
             CHECK(!device.open(&why) && text(why) == "no stream: unknown error" && is(own));
         }
