@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 
@@ -77,12 +78,13 @@ size_t host_memory_up_to = 0;
 int object_refused = 0;
 
 namespace {
-bool right_so_far = true;
+std::atomic<bool> right_so_far = true;
 }
 
 void check(bool right, const char* what, int line) {
-    if (!right) std::printf("line %d: %s\n", line, what);
-    right_so_far = right_so_far && right;
+    if (right) return;
+    std::printf("line %d: %s\n", line, what);
+    right_so_far = false;
 }
 bool all_right() {
     return right_so_far;

@@ -19,7 +19,7 @@ void check_silence() {
 }
 
 // Rows come over in turns and beside kernels, some of a step are replayed as a graph, others as a program. What was
-// told, or "no memory", or nothing if the result is right.
+// told, or what a plan says where there is no room, or nothing if the result is right.
 std::string attempt(void* queue) {
     const char* found = "";
     void* const before = device.enter(queue);

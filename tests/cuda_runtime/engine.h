@@ -99,7 +99,8 @@ struct Failure {
 
 std::recursive_mutex lock;
 pid_t process = 0;
-Ranges allocated, pinned, both;
+Ranges allocated, both;
+Ranges& pinned = *new Ranges;    // never destroyed: what could not be given back is not lost to a sanitizer that looks
 std::list<CUstream_st> streams;  // destroyed ones too: what they were given runs
 std::list<CUevent_st> events;
 std::list<CUgraph_st> graphs;
