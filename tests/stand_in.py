@@ -1,4 +1,4 @@
-"""A library with cuBLASLt's C interface that computes on the host, and the compiler that makes it."""
+"""Stand-ins for NVIDIA's libraries that work on the host, and the compiler that makes them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,36 @@ FLAGS = ["-std=c++20", "-O2", "-ffp-contract=off"]
 PLAIN, RELU, BIAS, RELU_BIAS, BIAS_GRADIENT_A = 1, 2, 4, 6, 256  # its epilogues, as NVIDIA numbers them
 
 
-def compile_stand_in(folder: Path) -> Path:
+def needs_a_compiler() -> None:
     if not CSRC.is_dir() or not shutil.which(CXX[0]):
         pytest.skip("needs csrc and a C++ compiler")
+
+
+def compile_stand_in(folder: Path) -> Path:
+    """A library with cuBLASLt's C interface."""
+    needs_a_compiler()
     library = folder / "libfake.so"
     subprocess.run([*CXX, *FLAGS, "-shared", "-fPIC", TESTS / "cublaslt_fake.cpp", "-o", library], check=True)
     return library
+
+
+RUNTIME = [CSRC / "cuda" / f"{name}.cpp" for name in ("runtime", "device", "cache")]
+OUR_DECLARATIONS = TESTS / "cuda_runtime" / "declarations"
+
+
+def declarations_of_cuda() -> Path:
+    """The folder of cuda_runtime_api.h: NVIDIA's where it lies beside nvcc, else ours of the same name."""
+    nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc")
+    folder = Path(nvcc).resolve().parents[1] / "include" if nvcc else OUR_DECLARATIONS
+    return folder if (folder / "cuda_runtime_api.h").is_file() else OUR_DECLARATIONS
+
+
+def compile_runtime(folder: Path) -> Path:
+    """The files that call CUDA's runtime, with a stand-in for it and the cases that they are put through."""
+    needs_a_compiler()
+    program = folder / "runtime"
+    sources = [*RUNTIME, *sorted((TESTS / "cuda_runtime").glob("*.cpp"))]
+    flags = [*FLAGS, "-O1", "-isystem", declarations_of_cuda(), '-DFUSEDNET_CUDA_CAPABILITIES="8.0 9.0"', "-pthread"]
+    wrapped = ["-Wl,--wrap=malloc", "-Wl,--wrap=_ZnwmRKSt9nothrow_t"]
+    subprocess.run([*CXX, *flags, *sources, *wrapped, "-o", program], check=True)
+    return program

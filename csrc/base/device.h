@@ -19,8 +19,10 @@ struct Device {
     void (*close)(void* queue) noexcept;
     void* (*enter)(void* queue) noexcept;      // null: none; returns the one that was entered before
     void* (*allocate)(size_t bytes) noexcept;  // 256-byte aligned, or null
-    void (*release)(void* memory) noexcept;    // nothing uses it any more: it may be handed out again at once
-    void (*discard)(void* memory) noexcept;    // others may: all that runs is waited for
+    // Why the calling thread's latest allocation gave null; null: there was no room.
+    const char* (*refusal)() noexcept;
+    void (*release)(void* memory) noexcept;  // nothing uses it any more: it may be handed out again at once
+    void (*discard)(void* memory) noexcept;  // others may: all that runs is waited for
     void (*keep)(size_t bytes) noexcept;  // of released memory, for those who allocate next; an eighth of all at first
     size_t (*kept)() noexcept;
     void (*trim)() noexcept;  // keeps none of it for now

@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
 #include "cublaslt.h"
+#include "current.h"
 #include "text.h"
 
 namespace fusednet::cuda {
@@ -28,7 +30,7 @@ extern const Table<double> table;
 
 namespace {
 
-// Kept for as long as the process lives, as what find_device says is.
+// Kept for as long as the process lives.
 struct Found {
     DeviceInfo info = {};
     pid_t process = getpid();
@@ -38,11 +40,14 @@ struct Found {
         info.built = true;
         info.capabilities = FUSEDNET_CUDA_CAPABILITIES;
         (void)cudaRuntimeGetVersion(&info.runtime);
-        if (cudaDriverGetVersion(&info.driver) != cudaSuccess) info.driver = 0;
+        const cudaError_t asked = cudaDriverGetVersion(&info.driver);
+        if (asked != cudaSuccess) info.driver = 0;
         const cudaError_t error = cudaGetDeviceCount(&info.count);
         (void)cudaGetLastError();
         if (error != cudaSuccess) info.count = 0;
-        if (info.driver == 0)
+        if (asked != cudaSuccess)
+            print(text, sizeof text, "the driver's version: %s", cudaGetErrorString(asked));
+        else if (info.driver == 0)
             print(text, sizeof text, "no NVIDIA driver is installed");
         else if (error == cudaErrorInsufficientDriver)
             print(text, sizeof text, "the driver is too old: it has CUDA %d.%d, this build needs %d.%d",
@@ -79,25 +84,28 @@ const Found& found() noexcept {
     return once;
 }
 
-// Whether one of our kernels loads there; this opens the device, which costs memory and time.
-struct Loaded {
-    char text[512] = {};
-    Loaded() noexcept {
-        const DeviceProperties& d = found().info.devices[device_number];
-        int before = device_number;
-        (void)cudaGetDevice(&before);
-        cudaError_t error = cudaSetDevice(device_number);
-        if (error == cudaSuccess) error = cudaError_t(float32::probe_kernels());
-        if (error == cudaSuccess) error = cudaError_t(probe_steps());
-        (void)cudaGetLastError();
-        if (before != device_number) (void)cudaSetDevice(before);
-        if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
-            print(text, sizeof text, "%s has compute capability %d.%d, this build has kernels for %s", d.name, d.major,
-                  d.minor, FUSEDNET_CUDA_CAPABILITIES);
-        else if (error != cudaSuccess)
-            print(text, sizeof text, "%s: %s", d.name, cudaGetErrorString(error));
+// Whether our kernels load there, or why not; this opens the device, which costs memory and time. What had no room may
+// have it when it is asked for again.
+const char* not_loaded() noexcept {
+    static std::atomic<bool> loaded = false;
+    static thread_local char text[512];
+    if (loaded.load(std::memory_order_relaxed)) return nullptr;
+    const DeviceProperties& d = found().info.devices[device_number];
+    const Current current;
+    cudaError_t error = current.error();
+    if (error == cudaSuccess) error = cudaError_t(float32::probe_kernels());
+    if (error == cudaSuccess) error = cudaError_t(probe_steps());
+    if (went(error)) {
+        loaded.store(true, std::memory_order_relaxed);
+        return nullptr;
     }
-};
+    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
+        print(text, sizeof text, "%s has compute capability %d.%d, this build has kernels for %s", d.name, d.major,
+              d.minor, FUSEDNET_CUDA_CAPABILITIES);
+    else
+        print(text, sizeof text, "%s: %s", d.name, cudaGetErrorString(error));
+    return text;
+}
 
 }  // namespace
 
@@ -117,10 +125,8 @@ const Device* find_device(const char** why) noexcept {
         *why = "this process was forked from one that had used CUDA; start it anew (multiprocessing: \"spawn\")";
         return nullptr;
     }
-    static const Loaded loaded;
-    if (!loaded.text[0]) return &device;
-    *why = loaded.text;
-    return nullptr;
+    *why = not_loaded();
+    return *why ? nullptr : &device;
 }
 
 const Table<float>* float32_table() noexcept {

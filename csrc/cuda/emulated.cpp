@@ -212,6 +212,9 @@ cuda::Cache& cache() noexcept {
 void* allocate(size_t bytes) noexcept {
     return cache().take(bytes);
 }
+const char* refusal() noexcept {
+    return nullptr;
+}
 void release(void* memory) noexcept {
     cache().give(memory);
 }
@@ -341,6 +344,7 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .close = close,
                                  .enter = enter,
                                  .allocate = allocate,
+                                 .refusal = refusal,
                                  .release = release,
                                  .discard = discard,
                                  .keep = keep,

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdlib>
 
-#include "device.h"
+#include "current.h"
 #include "runtime.h"
 #include "steps.h"
 #include "text.h"
@@ -16,27 +16,15 @@ namespace fusednet::cuda {
 constexpr size_t mebibyte = size_t(1) << 20;
 constexpr int text_size = 320;
 
-// A process may use several devices; ours is current only while we need it to be.
-class Current {
-public:
-    Current() noexcept {
-        if (cudaGetDevice(&before_) != cudaSuccess) before_ = device_number;
-        if (before_ != device_number) (void)cudaSetDevice(device_number);
-    }
-    ~Current() {
-        if (before_ != device_number) (void)cudaSetDevice(before_);
-    }
-    Current(const Current&) = delete;
-    Current& operator=(const Current&) = delete;
-
-private:
-    int before_ = device_number;
-};
-
 // Errors of what ran before, which any later call returns.
 inline bool is_late(cudaError_t error) noexcept {
     return error >= cudaErrorIllegalAddress && error < cudaErrorNotPermitted &&
            error != cudaErrorLaunchOutOfResources && error != cudaErrorCooperativeLaunchTooLarge;
+}
+
+// What becomes of an allocation where there is no room: the host's, if the device had some.
+inline bool is_no_room(cudaError_t error) noexcept {
+    return error == cudaSuccess || error == cudaErrorMemoryAllocation;
 }
 
 // Where host memory waits for its copy: two pinned halves, the one filled while the device reads the other. As large
@@ -53,7 +41,7 @@ struct Staging {
     // Nothing reads it any more.
     void let_go() noexcept {
         if (pinned)
-            (void)cudaFreeHost(bytes);
+            (void)went(cudaFreeHost(bytes));
         else
             std::free(bytes);
         bytes = nullptr;
@@ -87,7 +75,7 @@ struct Queue {
     cudaEvent_t arrived = nullptr;  // when all of that is there
     Staging sending;
     bool sent = false;  // and the stream was not told to wait for it
-    const char* last_kernel = "none";
+    const char* last_kernel = nullptr;
     bool busy = false;  // something was enqueued that nobody has waited for
     bool failed = false, capturing = false;
     Captured* recording = nullptr;
@@ -98,11 +86,9 @@ struct Queue {
         if (!failed) print(failure, sizeof failure, "%s: %s", what, why);
         failed = true;
     }
-    // Takes the error from the runtime as well, so that no later call is blamed for it.
     bool check(cudaError_t error, const char* what) noexcept {
-        if (error == cudaSuccess) return true;
-        (void)cudaGetLastError();
-        if (!is_late(error)) {
+        if (went(error)) return true;
+        if (!is_late(error) || !last_kernel) {
             fail(what, cudaGetErrorString(error));
             return false;
         }
@@ -111,17 +97,17 @@ struct Queue {
         fail(kernel, cudaGetErrorString(error));
         return false;
     }
-    // All that was asked of the device is done.
+    // All that was asked of the device is done; else it is waited for again, and told again if the device is lost.
     bool finish() noexcept {
         constexpr const char* what = "waiting for the device";
         if (sent) {
-            sent = false;
             if (!check(cudaStreamSynchronize(copies), what)) return false;
+            sent = false;
             sending.used = 0;
         }
         if (!busy) return true;
-        busy = false;
         if (!check(cudaStreamSynchronize(stream), what)) return false;
+        busy = false;
         staging.used = 0;
         return true;
     }

@@ -24,20 +24,18 @@ Cache& cache() noexcept {
         .allocate = [](size_t bytes) noexcept -> void* {
             const Current current;
             void* memory = nullptr;
-            allocated = cudaMalloc(&memory, bytes);
-            if (allocated == cudaSuccess) return memory;
-            (void)cudaGetLastError();
-            return nullptr;
+            allocated = current.error() == cudaSuccess ? cudaMalloc(&memory, bytes) : current.error();
+            return went(allocated) ? memory : nullptr;
         },
         .free =
             [](void* memory) noexcept {
                 const Current current;
-                if (cudaFree(memory) != cudaSuccess) (void)cudaGetLastError();
+                (void)went(cudaFree(memory));
             },
         .limit = []() noexcept -> size_t {
             const Current current;
             size_t free = 0, total = 0;
-            if (cudaMemGetInfo(&free, &total) != cudaSuccess) (void)cudaGetLastError();
+            (void)went(cudaMemGetInfo(&free, &total));
             return total / 8;
         },
         .spoil = nullptr,
@@ -47,6 +45,10 @@ Cache& cache() noexcept {
 
 void* allocate(size_t bytes) noexcept {
     return cache().take(bytes);
+}
+
+const char* refusal() noexcept {
+    return is_no_room(allocated) ? nullptr : cudaGetErrorString(allocated);
 }
 
 void release(void* memory) noexcept {
@@ -94,10 +96,9 @@ void* open(const char** why) noexcept {
     if (!find_device(why)) return nullptr;
     const Current current;
     Queue* q = new (std::nothrow) Queue;
-    const cudaError_t error =
-        q ? cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking) : cudaErrorMemoryAllocation;
-    if (error == cudaSuccess) return q;
-    (void)cudaGetLastError();
+    cudaError_t error = q ? current.error() : cudaErrorMemoryAllocation;
+    if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
+    if (went(error)) return q;
     static thread_local char text[text_size];
     print(text, sizeof text, "no stream: %s", cudaGetErrorString(error));
     *why = text;
@@ -113,10 +114,10 @@ void* enter(void* next) noexcept {
     queue = static_cast<Queue*>(next);
     if (!before && queue) {
         device_outside = device_number;
-        queue->check(cudaGetDevice(&device_outside), "the current device");
-        if (device_outside != device_number) queue->check(cudaSetDevice(device_number), "choosing the device");
+        if (queue->check(cudaGetDevice(&device_outside), "the current device") && device_outside != device_number)
+            queue->check(cudaSetDevice(device_number), "choosing the device");
     } else if (before && !queue && device_outside != device_number) {
-        (void)cudaSetDevice(device_outside);
+        (void)went(cudaSetDevice(device_outside));
     }
     return before;
 }
@@ -129,7 +130,7 @@ void close(void* old) noexcept {
 void memory(size_t* free, size_t* total) noexcept {
     const Current current;
     *free = *total = 0;
-    if (cudaMemGetInfo(free, total) != cudaSuccess) (void)cudaGetLastError();
+    (void)went(cudaMemGetInfo(free, total));
     *free += kept();
 }
 
@@ -137,7 +138,8 @@ void clear(void* to, size_t bytes) noexcept {
     if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, stream()), "clearing the device's memory");
 }
 
-// Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they return.
+// Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they return. To
+// grow waits for all that was enqueued, so it comes before anything is said to be.
 bool stage(Queue& q, Staging& s, size_t bytes) noexcept {
     size_t wanted = Staging::least;
     while (wanted < bytes && wanted < Staging::most) wanted *= 2;
@@ -147,11 +149,8 @@ bool stage(Queue& q, Staging& s, size_t bytes) noexcept {
     if (s.bytes && !q.finish()) return false;
     s.let_go();
     void* memory = nullptr;
-    s.pinned = cudaMallocHost(&memory, 2 * wanted) == cudaSuccess;
-    if (!s.pinned) {
-        (void)cudaGetLastError();
-        memory = std::malloc(2 * wanted);
-    }
+    s.pinned = went(cudaMallocHost(&memory, 2 * wanted));
+    if (!s.pinned) memory = std::malloc(2 * wanted);
     if (!memory) {
         q.fail("copying to the device", "out of the host's memory");
         return false;
@@ -172,7 +171,6 @@ bool next_half(Queue& q, Staging& s, cudaStream_t stream) noexcept {
 
 void copy_there(Queue& q, Staging& s, cudaStream_t stream, void* to, size_t bytes, Pack pack,
                 const void* context) noexcept {
-    if (!stage(q, s, bytes)) return;
     for (size_t done = 0; done < bytes;) {
         if (s.used >= s.half && !next_half(q, s, stream)) return;
         const size_t n = std::min(bytes - done, s.half - s.used);
@@ -191,6 +189,7 @@ void upload(void* to, const void* from, size_t bytes) noexcept {
     const Pack as_it_is = [](const void* context, char* place, size_t offset, size_t n) noexcept {
         std::memcpy(place, static_cast<const char*>(context) + offset, n);
     };
+    if (!stage(*queue, queue->staging, bytes)) return;
     copy_there(*queue, queue->staging, stream(), to, bytes, as_it_is, from);
 }
 
@@ -199,6 +198,7 @@ void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
     if (failed() || bytes == 0) return;
     Queue& q = *queue;
     if (!q.copies && !q.check(cudaStreamCreateWithFlags(&q.copies, cudaStreamNonBlocking), "a stream")) return;
+    if (!stage(q, q.sending, bytes)) return;
     q.sent = true;
     copy_there(q, q.sending, q.copies, to, bytes, pack, context);
 }
@@ -227,7 +227,7 @@ void forget(void* captured) noexcept {
     auto* const old = static_cast<Captured*>(captured);
     if (!old) return;
     const Current current;
-    if (old->graph && cudaGraphExecDestroy(old->graph) != cudaSuccess) (void)cudaGetLastError();
+    if (old->graph) (void)went(cudaGraphExecDestroy(old->graph));
     if (old->program.arrivals) discard(old->program.arrivals);
     delete old;
 }
@@ -253,14 +253,15 @@ Captured* begin_recording(double operations, const void* chip, size_t chip_bytes
     return step;
 }
 
-// Relaxed: a workspace may grow meanwhile.
+// Relaxed: a workspace may grow meanwhile. Where it cannot begin nothing is enqueued until it ends.
 void begin_capture(double operations, const void* chip, size_t chip_bytes) noexcept {
     if (failed()) return;
-    if (operations > 0)
+    if (operations > 0) {
         queue->recording = begin_recording(operations, chip, chip_bytes);
-    else
-        queue->capturing =
-            queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
+    } else {
+        queue->capturing = true;
+        queue->check(cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeRelaxed), "a capture");
+    }
 }
 
 // What only a capture cannot do is no failure: the caller enqueues the step as it did before.
@@ -278,10 +279,9 @@ void* end_capture() noexcept {
     cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
     if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphGetNodes(graph, nullptr, &captured->nodes);
     if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphInstantiate(&captured->graph, graph, 0);
-    if (graph) (void)cudaGraphDestroy(graph);
+    if (graph) (void)went(cudaGraphDestroy(graph));
     if (error == cudaSuccess && captured && captured->graph) return captured;
-    (void)cudaGetLastError();
-    if (!is_late(error)) queue->failed = false, queue->no_room = 0;
+    if (went(error) || !is_late(error)) queue->failed = false, queue->no_room = 0;
     delete captured;
     return nullptr;
 }
@@ -388,7 +388,7 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
             held.newest = block;
             return block->memory;
         }
-    const bool no_room = !block || allocated == cudaSuccess || allocated == cudaErrorMemoryAllocation;
+    const bool no_room = !block || is_no_room(allocated);
     delete block;
     if (!no_room) {
         q.check(allocated, "a workspace");
@@ -420,6 +420,7 @@ constinit const Device device = {.name = "cuda",
                                  .close = close,
                                  .enter = enter,
                                  .allocate = allocate,
+                                 .refusal = refusal,
                                  .release = release,
                                  .discard = discard,
                                  .keep = keep,

@@ -34,10 +34,15 @@ struct OnChip {
 class DeviceMemoryError : public std::bad_alloc {
 public:
     DeviceMemoryError(const Device& device, size_t asked, const char* owner = "Plan") {
+        text_ = std::string("[") + owner + "] expects " + megabytes(asked) + " MB of memory of device '" + device.name +
+                "', got ";
+        if (const char* const why = device.refusal()) {
+            text_ += std::string("an error: ") + why;
+            return;
+        }
         size_t free = 0, total = 0;
         device.memory(&free, &total);
-        text_ = std::string("[") + owner + "] expects " + megabytes(asked) + " MB of memory of device '" + device.name +
-                "', got " + megabytes(free) + " MB free of " + megabytes(total);
+        text_ += megabytes(free) + " MB free of " + megabytes(total);
     }
     const char* what() const noexcept override { return text_.c_str(); }
 
