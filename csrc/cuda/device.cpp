@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "cublaslt.h"
+#include "panels.h"
+#include "runtime.h"
 #include "text.h"
 
 namespace fusednet::cuda {
@@ -52,11 +54,21 @@ struct Found {
                   std::getenv("CUDA_VISIBLE_DEVICES") ? " among CUDA_VISIBLE_DEVICES" : "");
         else if (error != cudaSuccess)
             print(text, sizeof text, "%s", cudaGetErrorString(error));
+        else
+            panel_problem(text, sizeof text);
         for (int i = 0; i < std::min(info.count, most_devices); ++i) describe(i);
         if (text[0]) info.reason = text;
     }
 
 private:
+    // Two transfers a clock, which is in kHz, of all bits of the bus.
+    static double rate_of(int number) noexcept {
+        int clock = 0, bits = 0;
+        const bool told = cudaDeviceGetAttribute(&clock, cudaDevAttrMemoryClockRate, number) == cudaSuccess &&
+                          cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, number) == cudaSuccess;
+        if (!told) (void)cudaGetLastError();
+        return told ? 2e3 * clock * bits / 8 : 0;
+    }
     void describe(int number) noexcept {
         cudaDeviceProp properties;
         const cudaError_t error = cudaGetDeviceProperties(&properties, number);
@@ -67,6 +79,8 @@ private:
             d.major = properties.major;
             d.minor = properties.minor;
             d.memory = properties.totalGlobalMem;
+            d.cache = properties.l2CacheSize;
+            d.rate = rate_of(number);
             return;
         }
         (void)cudaGetLastError();
@@ -121,6 +135,14 @@ const Device* find_device(const char** why) noexcept {
     if (!loaded.text[0]) return &device;
     *why = loaded.text;
     return nullptr;
+}
+
+ptrdiff_t panel_room() noexcept {
+    static const ptrdiff_t room = [] {
+        const DeviceProperties& d = found().info.devices[device_number];
+        return room_of_panels(d.cache, d.rate, panel_setting());
+    }();
+    return room;
 }
 
 const Table<float>* float32_table() noexcept {

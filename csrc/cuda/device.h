@@ -14,6 +14,8 @@ struct DeviceProperties {
     char name[256];
     int major, minor;  // compute capability
     size_t memory;     // bytes
+    int cache;         // bytes of its second level
+    double rate;       // of the memory: bytes a second, or 0 where that is not said
 };
 
 struct DeviceInfo {
