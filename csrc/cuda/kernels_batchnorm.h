@@ -50,7 +50,7 @@ struct KeepMoments {
     }
 };
 
-inline void batchnorm_statistics(const BatchNormStatistics<T>& a, const Strip& strip) noexcept {
+[[gnu::noinline]] inline void batchnorm_statistics(const BatchNormStatistics<T>& a, const Strip& strip) noexcept {
     fold_columns<Moments>("batchnorm_statistics", strip, MomentsOfRows{a.x}, KeepMoments{a.mean, a.variance});
 }
 
@@ -121,12 +121,19 @@ void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
     batchnorm_forward<F>(a, strip_of(a));
 }
 
-// use(arguments, first column) for each panel of the columns, of which so many arrays are read twice.
+// Of columns of which so many arrays are read twice.
+[[gnu::noinline]] inline cuda::Panels panels_of(Index rows, Index cols, Index arrays) noexcept {
+    return cuda::panels_of(cols, arrays * rows * Index(sizeof(T)), panel_room());
+}
+
+// use(arguments, first column) for each panel of them.
 template <class Args, class Use>
 void by_panels(const Args& all, Index arrays, const Use& use) noexcept {
-    const auto panels = cuda::panels_of(all.cols, arrays * all.rows * Index(sizeof(T)), panel_room());
-    for (Index i = 0; i < panels.count; ++i)
-        use(tile_of(all, {0, panels.begin(i), all.rows, panels.width(i)}), panels.begin(i));
+    const cuda::Panels panels = panels_of(all.rows, all.cols, arrays);
+    for (Index i = 0, first = 0, end; i < panels.count; ++i, first = end) {
+        end = panels.begin(i + 1);
+        use(tile_of(all, {0, first, all.rows, end - first}), first);
+    }
 }
 
 // y from the statistics of the same x, which are found first.

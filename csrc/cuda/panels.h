@@ -19,7 +19,6 @@ constexpr ptrdiff_t panel_unit = 64;
 struct Panels {
     ptrdiff_t cols, units, count;
     constexpr ptrdiff_t begin(ptrdiff_t i) const noexcept { return i < count ? units * i / count * panel_unit : cols; }
-    constexpr ptrdiff_t width(ptrdiff_t i) const noexcept { return begin(i + 1) - begin(i); }
 };
 
 // column_bytes: what is read twice of a column; room: what a panel may have of them. A panel has more than a third of
