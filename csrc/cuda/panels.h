@@ -21,8 +21,8 @@ struct Panels {
     constexpr ptrdiff_t begin(ptrdiff_t i) const noexcept { return i < count ? units * i / count * panel_unit : cols; }
 };
 
-// column_bytes: what is read twice of a column; room: what a panel may have of them. A panel has more than a third of
-// that, so there are at most three for each `room` of the array. Columns too tall for any panel are one.
+// column_bytes: what is read twice of a column; room: what a panel may have of them. A panel has about a third of
+// that or more, so there are at most three for each `room` of the array. Columns too tall for any panel are one.
 constexpr Panels panels_of(ptrdiff_t cols, ptrdiff_t column_bytes, ptrdiff_t room) noexcept {
     const ptrdiff_t units = (cols + panel_unit / 2) / panel_unit;
     if (units < 2 || cols * column_bytes <= room) return {cols, 1, 1};
