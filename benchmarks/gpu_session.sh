@@ -33,7 +33,8 @@ export PYTHONPATH=$installed CXX=${CXX:-g++}
 
 # Seconds of each part, and 5 for one that does not end when it is told to. The sanitizers run side by side; the benchmark
 # has what the others leave of `end`, at least what stands here.
-declare -A seconds=([build]=130 [info]=15 [device]=60 [suite]=75 [memcheck]=70 [racecheck]=70 [initcheck]=70 [bench]=150)
+declare -A seconds=([build]=130 [info]=15 [device]=60 [suite]=75 [memcheck]=70 [racecheck]=70 [initcheck]=70 [panels]=20
+    [bench]=125)
 end=${LIMIT:-540}
 
 part() { # NAME COMMAND...: its output in NAME.log, how it ended in NAME.status
@@ -121,6 +122,11 @@ tools=(memcheck racecheck initcheck)
 for tool in "${tools[@]}"; do sanitized "$tool" & done
 wait
 report "${tools[@]}"
+# BatchNorm by panels of columns; as it is without being asked, and beside copies, it is in the benchmark.
+part panels env FUSEDNET_PANELS=1 "$python" -m fusednet bench device --only "BatchNorm + ELU" --rounds 2 --rivals "" \
+    --json "$out/panels.json"
+cat "$out/panels.log"
+report panels
 part bench env JAX_PLATFORMS=cuda,cpu "$python" -m fusednet bench device --rounds 2 --rivals torch,jax \
     --json "$out/bench.json"
 cat "$out/bench.log"

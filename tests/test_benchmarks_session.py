@@ -16,7 +16,7 @@ from devices import DEVICES
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu_session.sh"
-PARTS = ["build", "info", "device", "suite", "memcheck", "racecheck", "initcheck", "bench"]
+PARTS = ["build", "info", "device", "suite", "memcheck", "racecheck", "initcheck", "panels", "bench"]
 BESIDE = {"memcheck", "racecheck", "initcheck"}  # one another
 
 AFFECTING = {"ARCHITECTURE", "FUSEDNET_DEVICE", "LIMIT", "CXX"}
@@ -64,7 +64,7 @@ def session(tmp_path):
 
 
 def limits():
-    table = re.search(r"seconds=\((.*)\)", SCRIPT.read_text())
+    table = re.search(r"seconds=\(([^)]*)\)", SCRIPT.read_text())
     assert table is not None
     return {name: int(limit) for name, limit in re.findall(r"\[(\w+)\]=(\d+)", table[1])}
 
@@ -157,12 +157,13 @@ def test_the_gate_is_whether_cuda_is_available(session):
 
 @pytest.mark.slow
 def test_what_failed_is_told_from_what_had_no_time(session):
-    done, _ = session(["bench device", "row", 0, 50], LIMIT="20")
+    done, _ = session(["bench device --rounds", "row", 0, 50], LIMIT="20")
     assert done.returncode == 3
     assert re.search(r"== bench: \d+ s, timed out", done.stdout)
     assert "failed: none; without time enough: bench" in done.stdout
     # what was found before the time was over counts as found
-    failed, race = ["--tool memcheck", "FAILED tests/a.py::b", 1, 0], ["bench device", "========= Error: Race", 0, 50]
+    failed = ["--tool memcheck", "FAILED tests/a.py::b", 1, 0]
+    race = ["bench device --rounds", "========= Error: Race", 0, 50]
     done, _ = session(failed, race, LIMIT="20")
     assert done.returncode == 1
     assert "1 FAILED tests/a.py::b" in done.stdout

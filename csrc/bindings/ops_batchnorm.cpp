@@ -72,34 +72,6 @@ private:
 };
 
 template <class T>
-BatchNormForward<T> tile_of(const BatchNormForward<T>& a, const Tile& t) {
-    BatchNormForward<T> part = a;
-    part.rows = t.rows;
-    part.cols = t.cols;
-    part.x = part_of(a.x, t.row, t.col);
-    part.y = part_of(a.y, t.row, t.col);
-    part.slope = part_of(a.slope, t.row, t.col);
-    using Args = BatchNormForward<T>;
-    for (auto vector : {&Args::mean, &Args::variance, &Args::gamma, &Args::beta})
-        part.*vector = part_of(a.*vector, t.col);
-    return part;
-}
-
-template <class T>
-BatchNormBackward<T> tile_of(const BatchNormBackward<T>& a, const Tile& t) {
-    using Args = BatchNormBackward<T>;
-    Args part = a;
-    part.rows = t.rows;
-    part.cols = t.cols;
-    for (auto view : {&Args::dy, &Args::x, &Args::saved, &Args::slope}) part.*view = part_of(a.*view, t.row, t.col);
-    part.dx = part_of(a.dx, t.row, t.col);
-    for (auto vector : {&Args::mean, &Args::variance, &Args::gamma, &Args::beta})
-        part.*vector = part_of(a.*vector, t.col);
-    for (auto vector : {&Args::dgamma, &Args::dbeta, &Args::dslope}) part.*vector = part_of(a.*vector, t.col);
-    return part;
-}
-
-template <class T>
 void find_statistics(const Table<T>& table, const ByRows<T>& by_rows, const BatchNormStatistics<T>& a) {
     by_rows.first([&](const Tile& t, View<T> found) {
         table.batchnorm_rows->chunks(t.rows, t.cols, part_of(a.x, t.row, t.col), found);

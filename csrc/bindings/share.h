@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "../base/tiles.h"
 #include "../cpu/pool.h"
 #include "arrays.h"
 #include "call.h"
@@ -57,12 +58,7 @@ void share(Index tasks, double work, const F& f, void* scratch = nullptr) {
         for (Index i = 0; i < tasks; ++i) task(context, i, scratch);
 }
 
-// The rows and columns of one task.
-struct Tile {
-    Index row, col, rows, cols;
-};
-
-// f(tile) for tiles of at most `tall` rows and `wide` columns; flops: of an element.
+// f(tile) for tiles, a task each, of at most `tall` rows and `wide` columns; flops: of an element.
 template <class F>
 void share_tiles(Index rows, Index cols, Index tall, Index wide, double flops, const F& f) {
     if (rows < 1 || cols < 1) return;
@@ -179,16 +175,6 @@ double sum_elements(Index rows, Index cols, double flops, const F& f, const View
     double total = 0;
     for (const double sum : sums) total += sum;
     return total;
-}
-
-// What a tile, or a run of rows, has of a matrix or of a vector; null stays null.
-template <class T>
-View<T> part_of(const View<T>& view, Index row, Index col) {
-    return {view.data ? view.row(row) + col : nullptr, view.ld};
-}
-template <class T>
-T* part_of(T* vector, Index first) {
-    return vector ? vector + first : nullptr;
 }
 
 }  // namespace fusednet::bindings

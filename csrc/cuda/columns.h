@@ -22,9 +22,9 @@ struct Descent {
 
 // Columns of a (rows, cols) array over blocks: `wide` threads with n columns each beside each other, `deep` below, and
 // `splits` blocks for all rows.
-template <int n>
+template <int n, int beside = n == 1 ? 32 : 16>
 struct Columns {
-    static constexpr int side = n, wide = n == 1 ? 32 : 16, deep = 256 / wide, threads = wide * deep;
+    static constexpr int side = n, wide = beside, deep = 256 / wide, threads = wide * deep;
     Index rows, cols, splits;
 
     FUSEDNET_MEMBER static Index across(Index cols) { return divide_up(cols, wide * n); }
@@ -43,9 +43,9 @@ struct Columns {
 
 // add(states, descent) down the columns, `join` of the parts, finish(j, state). A tall array has several blocks for a
 // column, whose states meet in the workspace.
-template <class State, int n, class Add, class Finish>
+template <class State, int n, class Add, class Finish, class Over = Columns<n>>
 struct FoldColumns {
-    using Split = Columns<n>;
+    using Split = Over;
     static constexpr int threads = Split::threads, deep = Split::deep;
     struct Local {
         State state[n];
@@ -58,8 +58,11 @@ struct FoldColumns {
     Finish finish;
     State* parts;  // (splits, cols), or null for one split
 
-    FUSEDNET_DEVICE constexpr int steps() const { return n == 1 ? 4 : 5; }  // one and log2(deep)
+    FUSEDNET_DEVICE constexpr int steps() const {  // one and log2(deep)
+        return deep == 8 ? 4 : deep == 16 ? 5 : 6;
+    }
     FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
+        static_assert(deep == 8 || deep == 16 || deep == 32);
         const int x = t.index % Split::wide, y = t.index / Split::wide, half = deep >> step;
         const Index j = columns.column(t.block, x);
         if (j >= columns.cols || (step > 0 && y >= half)) return;
@@ -85,25 +88,44 @@ struct FoldColumns {
     }
 };
 
+// Few columns a block, so that a thread has few parts: they take longer to join one after the other than to read.
 template <class State, class Finish>
 void join_parts(const char* name, Index splits, Index cols, const State* parts, const Finish& finish) noexcept {
     const auto join = [=] FUSEDNET_DEVICE(State* state, const Descent<1>& down) {
         down.visit<4>([&](const Piece<1>& at) { return parts[at.i * cols + at.j]; },
                       [&](const Piece<1>&, const State& part) { state->join(part); });
     };
-    launch(name, Columns<1>::across(cols),
-           FoldColumns<State, 1, decltype(join), Finish>{{splits, cols, 1}, join, finish, nullptr});
+    using Split = Columns<1, 8>;
+    launch(name, Split::across(cols),
+           FoldColumns<State, 1, decltype(join), Finish, Split>{{splits, cols, 1}, join, finish, nullptr});
 }
 
+// Some columns of an array that has `all`; in pieces where all of them can be. They are split down the rows as all of
+// them would be, so that a panel's sums are the same bits.
+struct Strip {
+    Index rows, cols, all;
+    bool in_pieces;
+    Strip of(Index columns) const { return {rows, columns, all, in_pieces}; }
+};
+
+inline Strip all_columns(Index rows, Index cols, Index whole) {
+    return {rows, cols, cols, whole == cols};
+}
+
+// `across` blocks beside each other, of all columns. A panel has few of them, so a block of a tall array has some 256
+// rows, in pieces 64 KiB of an array: 64 columns of 65536 rows are 256 blocks, two for each of 128 multiprocessors.
 FUSEDNET_INLINE Index splits_of_fold(Index rows, Index across) {
-    return rows < 512 ? 1 : greater(1, lesser(rows / 64, 2112 / across));
+    if (rows < 512) return 1;
+    const Index enough = lesser(rows / 64, 2112 / across), short_enough = lesser(rows / 256, 264);
+    return greater(1, greater(enough, short_enough));
 }
 
 template <class State, int n, class Add, class Finish>
-void fold_columns_by(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
+void fold_columns_by(const char* name, Index rows, Index cols, Index all, const Add& add,
+                     const Finish& finish) noexcept {
     const Index across = Columns<n>::across(cols);
     if (across == 0) return;
-    const Index splits = splits_of_fold(rows, across);
+    const Index splits = splits_of_fold(rows, Columns<n>::across(all));
     auto* parts = splits > 1 ? workspace<State>(Space::parts, splits * cols) : nullptr;
     launch(name, across * splits, FoldColumns<State, n, Add, Finish>{{rows, cols, splits}, add, finish, parts});
     if (parts) join_parts<State>(name, splits, cols, parts, finish);
@@ -114,21 +136,19 @@ FUSEDNET_INLINE bool enough_for_pieces(Index rows, Index cols) {
     return rows * cols >= Index(1) << 18;
 }
 
-// Columns in pieces where all of them can be.
 template <class State, class Add, class Finish>
-void fold_columns(const char* name, Index rows, Index cols, Index whole, const Add& add,
-                  const Finish& finish) noexcept {
-    if (whole == cols && enough_for_pieces(rows, cols))
-        fold_columns_by<State, piece>(name, rows, cols, add, finish);
+void fold_columns(const char* name, const Strip& s, const Add& add, const Finish& finish) noexcept {
+    if (s.in_pieces && enough_for_pieces(s.rows, s.all))
+        fold_columns_by<State, piece>(name, s.rows, s.cols, s.all, add, finish);
     else
-        fold_columns_by<State, 1>(name, rows, cols, add, finish);
+        fold_columns_by<State, 1>(name, s.rows, s.cols, s.all, add, finish);
 }
 
 // Sums with add(sums, i, j) for each element.
 template <int n, class Add, class Finish>
 void sum_columns(const char* name, Index rows, Index cols, const Add& add, const Finish& finish) noexcept {
     fold_columns_by<Sums<n>, 1>(
-        name, rows, cols,
+        name, rows, cols, cols,
         [add] FUSEDNET_DEVICE(Sums<n>* sums, const Descent<1>& down) {
             Piece<1> at = down.at;
             for (Index k = 0; k < down.count; ++k, at.i += down.stride) add(*sums, at.i, at.j);
@@ -158,15 +178,16 @@ struct EachColumn {
 };
 
 template <class Body>
-void each_column(const char* name, Index rows, Index cols, Index whole, const Body& body) noexcept {
+void each_column(const char* name, const Strip& s, const Body& body) noexcept {
     const auto by = [&](auto columns) {
         using Split = decltype(columns);
-        const Index across = Split::across(cols);
-        if (across == 0 || rows == 0) return;
-        const Index splits = greater(1, lesser(divide_up(rows, Split::deep), most_blocks / 2 / across));
-        launch(name, across * splits, EachColumn<Split::side, Body>{{rows, cols, splits}, body});
+        const Index across = Split::across(s.cols);
+        if (across == 0 || s.rows == 0) return;
+        const Index most = most_blocks / 2 / Split::across(s.all);
+        const Index splits = greater(1, lesser(divide_up(s.rows, Split::deep), most));
+        launch(name, across * splits, EachColumn<Split::side, Body>{{s.rows, s.cols, splits}, body});
     };
-    if (whole == cols)
+    if (s.in_pieces)
         by(Columns<piece>{});
     else
         by(Columns<1>{});

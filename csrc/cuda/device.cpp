@@ -11,6 +11,8 @@
 
 #include "cublaslt.h"
 #include "current.h"
+#include "panels.h"
+#include "runtime.h"
 #include "text.h"
 
 namespace fusednet::cuda {
@@ -57,6 +59,8 @@ struct Found {
                   std::getenv("CUDA_VISIBLE_DEVICES") ? " among CUDA_VISIBLE_DEVICES" : "");
         else if (error != cudaSuccess)
             print(text, sizeof text, "%s", cudaGetErrorString(error));
+        else
+            panel_problem(text, sizeof text);
         for (int i = 0; i < std::min(info.count, most_devices); ++i) describe(i);
         if (text[0]) info.reason = text;
     }
@@ -72,6 +76,7 @@ private:
             d.major = properties.major;
             d.minor = properties.minor;
             d.memory = properties.totalGlobalMem;
+            d.cache = properties.l2CacheSize;
             return;
         }
         (void)cudaGetLastError();
@@ -127,6 +132,12 @@ const Device* find_device(const char** why) noexcept {
     }
     *why = not_loaded();
     return *why ? nullptr : &device;
+}
+
+ptrdiff_t panel_room() noexcept {
+    static const ptrdiff_t room =
+        panel_setting() == PanelSetting::yes ? room_of_panels(found().info.devices[device_number].cache) : 0;
+    return room;
 }
 
 const Table<float>* float32_table() noexcept {

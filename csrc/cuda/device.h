@@ -14,6 +14,7 @@ struct DeviceProperties {
     char name[256];
     int major, minor;  // compute capability
     size_t memory;     // bytes
+    int cache;         // bytes of its second level
 };
 
 struct DeviceInfo {

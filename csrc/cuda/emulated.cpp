@@ -111,6 +111,12 @@ inline void add_one(unsigned long long* counter) {
     ++*counter;
 }
 
+// Of 384 KiB of cache, and without being asked, so that tests reach panels with arrays of a few hundred rows.
+ptrdiff_t panel_room() noexcept {
+    static const ptrdiff_t room = cuda::panel_setting() == cuda::PanelSetting::no ? 0 : cuda::room_of_panels(384 << 10);
+    return room;
+}
+
 }  // namespace fusednet::cuda_emulated
 
 #include "emulated_library.h"
@@ -181,8 +187,13 @@ constinit const Table<float> recorded_table =
 
 namespace {
 
-void* open(const char**) noexcept {
-    return new (std::nothrow) Queue;
+void* open(const char** why) noexcept {
+    static const struct Problem {
+        char text[160] = {};
+        Problem() noexcept { cuda::panel_problem(text, sizeof text); }
+    } problem;
+    *why = problem.text;
+    return problem.text[0] ? nullptr : new (std::nothrow) Queue;
 }
 void close(void* q) noexcept {
     if (queue == q) queue = nullptr;

@@ -50,9 +50,16 @@ struct KeepMoments {
     }
 };
 
+[[gnu::noinline]] inline void batchnorm_statistics(const BatchNormStatistics<T>& a, const Strip& strip) noexcept {
+    fold_columns<Moments>("batchnorm_statistics", strip, MomentsOfRows{a.x}, KeepMoments{a.mean, a.variance});
+}
+
+inline Strip strip_of(Index rows, Index cols, View<const T> x) noexcept {
+    return all_columns(rows, cols, columns_in_pieces(rows, cols, x));
+}
+
 inline void batchnorm_statistics(const BatchNormStatistics<T>& a) noexcept {
-    fold_columns<Moments>("batchnorm_statistics", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x),
-                          MomentsOfRows{a.x}, KeepMoments{a.mean, a.variance});
+    batchnorm_statistics(a, strip_of(a.rows, a.cols, a.x));
 }
 
 // One column: x hat = (x - mean) inverse, u = (x - mean) scale + beta.
@@ -101,20 +108,46 @@ struct NormalizeRows {
 };
 
 template <class F>
+void batchnorm_forward(const BatchNormForward<T>& a, const Strip& strip) noexcept {
+    each_column("batchnorm_forward", strip, NormalizeRows<F>{a, F(a.params)});
+}
+
+inline Strip strip_of(const BatchNormForward<T>& a) noexcept {
+    return all_columns(a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x, a.y, a.slope));
+}
+
+template <class F>
 void batchnorm_forward(const BatchNormForward<T>& a) noexcept {
-    each_column("batchnorm_forward", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.x, a.y, a.slope),
-                NormalizeRows<F>{a, F(a.params)});
+    batchnorm_forward<F>(a, strip_of(a));
+}
+
+// Of columns of which so many arrays are read twice.
+[[gnu::noinline]] inline cuda::Panels panels_of(Index rows, Index cols, Index arrays) noexcept {
+    return cuda::panels_of(cols, arrays * rows * Index(sizeof(T)), panel_room());
+}
+
+// use(arguments, first column) for each panel of them.
+template <class Args, class Use>
+void by_panels(const Args& all, Index arrays, const Use& use) noexcept {
+    const cuda::Panels panels = panels_of(all.rows, all.cols, arrays);
+    for (Index i = 0, first = 0, end; i < panels.count; ++i, first = end) {
+        end = panels.begin(i + 1);
+        use(tile_of(all, {0, first, all.rows, end - first}), first);
+    }
 }
 
 // y from the statistics of the same x, which are found first.
 template <class F>
-void batchnorm_by_batch(const BatchNormForward<T>& a, T* mean, T* variance) noexcept {
+void batchnorm_by_batch(const BatchNormForward<T>& all, T* mean, T* variance) noexcept {
     if constexpr (each_shares)
-        if (is_short(a.rows, a.cols))
-            return fold_then_each_column<Moments>("batchnorm_forward", a.rows, a.cols, MomentsOfRows{a.x},
-                                                  KeepMoments{mean, variance}, NormalizeRows<F>{a, F(a.params)});
-    batchnorm_statistics({a.rows, a.cols, a.x, mean, variance});
-    batchnorm_forward<F>(a);
+        if (is_short(all.rows, all.cols))
+            return fold_then_each_column<Moments>("batchnorm_forward", all.rows, all.cols, MomentsOfRows{all.x},
+                                                  KeepMoments{mean, variance}, NormalizeRows<F>{all, F(all.params)});
+    const Strip read = strip_of(all.rows, all.cols, all.x), both = strip_of(all);
+    by_panels(all, 1, [&](const BatchNormForward<T>& a, Index first) {
+        batchnorm_statistics({a.rows, a.cols, a.x, mean + first, variance + first}, read.of(a.cols));
+        batchnorm_forward<F>(a, both.of(a.cols));
+    });
 }
 
 // Whether y costs less to compute again than to read.
@@ -243,19 +276,23 @@ struct BatchNormGradient {
 };
 
 template <class F>
-void batchnorm_backward(const BatchNormBackward<T>& a) noexcept {
+void batchnorm_backward(const BatchNormBackward<T>& all) noexcept {
     constexpr const char* name = "batchnorm_backward";
     using Totals = typename BatchNormSums<F>::Totals;
-    const F f(a.params);
-    const Index whole = columns_in_pieces(a.rows, a.cols, a.x, a.dy, a.dx, a.slope, reads_y<F> ? a.saved : a.x);
-    double* const means = a.training ? workspace<double>(Space::own, 2 * a.cols) : nullptr;
-    const BatchNormSums<F> sums{a, f, means};
-    const BatchNormGradient<F> gradient{a, f, means};
-    if (a.training || a.dgamma || a.dbeta || a.dslope) {
+    const F f(all.params);
+    const Strip strip = all_columns(
+        all.rows, all.cols,
+        columns_in_pieces(all.rows, all.cols, all.x, all.dy, all.dx, all.slope, reads_y<F> ? all.saved : all.x));
+    const bool needs_sums = all.training || all.dgamma || all.dbeta || all.dslope;
+    const bool at_once = each_shares && needs_sums && is_short(all.rows, all.cols);
+    const Index read = 2 + reads_y<F> + (F::slope_from != Slope::none && all.slope.ld != 0);
+    by_panels(all, needs_sums && !at_once ? read : 0, [&](const BatchNormBackward<T>& a, Index) {
+        double* const means = a.training ? workspace<double>(Space::own, 2 * a.cols) : nullptr;
+        const BatchNormSums<F> sums{a, f, means};
+        const BatchNormGradient<F> gradient{a, f, means};
         if constexpr (each_shares)
-            if (is_short(a.rows, a.cols))
-                return fold_then_each_column<Totals>(name, a.rows, a.cols, sums, sums, gradient);
-        fold_columns<Totals>(name, a.rows, a.cols, whole, sums, sums);
-    }
-    each_column(name, a.rows, a.cols, whole, gradient);
+            if (at_once) return fold_then_each_column<Totals>(name, a.rows, a.cols, sums, sums, gradient);
+        if (needs_sums) fold_columns<Totals>(name, strip.of(a.cols), sums, sums);
+        each_column(name, strip.of(a.cols), gradient);
+    });
 }

@@ -105,7 +105,8 @@ struct KeepSum {
 };
 
 inline void column_sums(Index rows, Index cols, View<const T> x, T* sums) noexcept {
-    fold_columns<Sums<1>>("column_sums", rows, cols, columns_in_pieces(rows, cols, x), SumOfRows{x}, KeepSum{sums});
+    fold_columns<Sums<1>>("column_sums", all_columns(rows, cols, columns_in_pieces(rows, cols, x)), SumOfRows{x},
+                          KeepSum{sums});
 }
 
 // A single source element may be unaligned.

@@ -157,7 +157,7 @@ struct LayerNormInput {
 
 inline void layernorm_gradients(const LayerNormGradients<T>& a) noexcept {
     fold_columns<Sums<2>>(
-        "layernorm_gradients", a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.dy, a.x),
+        "layernorm_gradients", all_columns(a.rows, a.cols, columns_in_pieces(a.rows, a.cols, a.dy, a.x)),
         [a] FUSEDNET_DEVICE(Sums<2>* sums, const auto& down) {
             down.template visit<2>(
                 [&]<int n>(const Piece<n>& at) {

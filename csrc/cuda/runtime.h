@@ -31,6 +31,8 @@ template <class A>
 A* workspace(Space space, ptrdiff_t count) noexcept {
     return static_cast<A*>(workspace_bytes(space, size_t(count) * sizeof(A)));
 }
+// What of the arrays that a kernel reads twice may be in the device's cache (panels.h); 0: nothing goes by panels.
+ptrdiff_t panel_room() noexcept;
 // After each launch: did it go?
 void note_launch(const char* kernel) noexcept;
 void note_failure(const char* what, const char* why) noexcept;

@@ -7,6 +7,8 @@
 #include "../base/at_once.h"
 #include "../base/nadam.h"
 #include "../base/table.h"
+#include "../base/tiles.h"
+#include "panels.h"
 
 #ifdef __CUDACC__
 #define FUSEDNET_DEVICE __device__

@@ -1,5 +1,5 @@
-// What csrc/cuda/{runtime,device}.cpp call of CUDA's runtime, for tests where NVIDIA's header of this name is not at hand:
-// numbers and signatures are those of its reference manual. Where it is at hand it is used instead of this one.
+// What csrc/cuda/{runtime,device}.cpp call of CUDA's runtime, for tests where NVIDIA's header of this name is not at
+// hand: numbers and signatures are those of its reference manual. Where it is at hand it is used instead of this one.
 #pragma once
 
 #include <cstddef>
