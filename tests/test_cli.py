@@ -95,6 +95,16 @@ def test_bad_idx_files(tmp_path, idx):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_large_gzip_files(tmp_path):
+    """Larger than what is read at a time, packed and unpacked, in one member and in thousands."""
+    path, count = tmp_path / "x.gz", (9 << 20) + 5
+    values = np.random.default_rng(1).integers(0, 64, count, np.uint8)
+    whole = bytes([0, 0, 8, 1]) + count.to_bytes(4, "big") + values.tobytes()
+    for size in (len(whole), 4001):
+        path.write_bytes(b"".join(gzip.compress(whole[i : i + size], 1) for i in range(0, len(whole), size)))
+        np.testing.assert_array_equal(fusednet.datasets.read_idx(path), values)
+
+
 def test_gzip_files_are_read_as_gzip_reads_them(tmp_path):
     """Several members, a filled-up end and sizes around a read's are taken; what is damaged anywhere is not."""
     path = tmp_path / "x.gz"
@@ -102,7 +112,8 @@ def test_gzip_files_are_read_as_gzip_reads_them(tmp_path):
     whole = bytes([0, 0, 8, 2]) + b"".join(n.to_bytes(4, "big") for n in values.shape) + values.tobytes()
     packed = gzip.compress(whole)
     parts = [gzip.compress(whole[a:b]) for a, b in ((0, 3), (3, 12), (12, 12), (12, 5000), (5000, None))]
-    for content in (packed, packed + bytes(700), b"".join(parts), bytes(64).join(parts)):
+    wide = bytes(1 << 18)  # more than is read at a time
+    for content in (packed, packed + bytes(700), b"".join(parts), bytes(64).join(parts), wide.join(parts) + wide):
         path.write_bytes(content)
         np.testing.assert_array_equal(fusednet.datasets.read_idx(path), values)
     damaged = bytearray(packed)

@@ -168,6 +168,22 @@ def test_same_bits_for_any_number_of_threads(work, kind, threads):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize(("cols", "offset", "pad"), [(1024, 0, 0), (1031, 3, 0), (1500, 1, 7), (1000, 1, 0)])
+def test_rows_written_past_the_caches_are_the_same(isa, cols, offset, pad, threads):
+    """Log-softmax, whose rows are whole: the bits of calls for few of them."""
+    threads(2)
+    rows = -(-STREAMED // (4 * cols)) + 1
+    x = np.resize(helpers.rng(83).normal(0, 3, 4099).astype("f4"), (rows, cols))
+    out = helpers.Guarded(x.shape, np.float32, offset=offset, pad=pad)
+    _native.activation_forward(x, out.view, "log_softmax", [], isa.isa, None)
+    got = out.check()
+    for first in range(0, rows, 97):
+        part = x[first : first + 97]
+        few = np.empty_like(part)
+        _native.activation_forward(part, few, "log_softmax", [], isa.isa, None)
+        np.testing.assert_array_equal(got[first : first + 97], few)
+
+
 @pytest.mark.parametrize("name", ["elu", "prelu", "linear"])
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize(

@@ -33,16 +33,18 @@ double backward_flops(int row) {
 }
 
 // Short rows that are walked one by one would leave too many lines to both kinds of stores.
+constexpr Index streamed_columns = 1024;
 template <class T, class... Views>
 bool streams(Index rows, Index cols, const View<const T>& slope, const View<T>& out, const Views&... inputs) {
     const bool joined = !slope.data && (rows <= 1 || (out.ld == cols && ((inputs.ld == cols) && ...)));
     const bool apart = ((inputs.data != out.data) && ...);
-    return apart && past_caches(rows * cols * Index(sizeof(T))) && (joined || cols >= 1024);
+    return apart && past_caches(rows * cols * Index(sizeof(T))) && (joined || cols >= streamed_columns);
 }
 
 template <class T>
 void run(const Table<T>& table, int row, const ActivationForward<T>& a) {
-    const bool stream = streams(a.rows, a.cols, a.slope, a.y, a.x);
+    const bool by_row = row >= int(Activation::count);
+    const bool stream = streams(a.rows, a.cols, a.slope, a.y, a.x) && (!by_row || a.cols >= streamed_columns);
     const auto part = [&](const Tile& t) -> ActivationForward<T> {
         return {t.rows,
                 t.cols,

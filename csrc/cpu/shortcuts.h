@@ -2,6 +2,7 @@
 
 #include "near.h"
 #include "near_derivatives.h"
+#include "near_next.h"
 #include "near_values.h"
 #include "pieces.h"
 #include "pieces_tables.h"
@@ -110,84 +111,128 @@ struct FarSoftplus : Softplus<V> {
     }
 };
 
-// Where all lanes are near 0 their values are looked up. Else F computes those that are not: a lane's result does not
-// depend on its neighbours. Not inline, so that the loops around it keep their registers.
+// The functions by ranges (near.h).
+
+struct SigmoidRanges : Ranges {
+    static constexpr const Near &first = near_sigmoid, &second = next_sigmoid;
+    static constexpr int last = 62;
+    template <bool exact>
+    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
+        return share(x, h);
+    }
+    FUSEDNET_INLINE V far(V x) { return vsigmoid(x); }
+};
+
+struct SiluRanges : SigmoidRanges {
+    template <bool exact>
+    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
+        return gated_share(x, h);
+    }
+    FUSEDNET_INLINE V far(V x) { return vgated(x, x); }
+};
+
 template <class F>
-[[gnu::noinline]] V far_value(V x, V near, M far) {
-    return select(far, F(Params{}).value(x), near);
+struct GeluRanges : SiluRanges {
+    static constexpr const Near &first = near_normal, &second = next_normal;
+    static constexpr int last = 43;  // within 1 ULP: further off the polynomials are too short for what falls this fast
+    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
+};
+
+template <class F>
+struct GeluTanhRanges : SiluRanges {
+    static constexpr const Near &first = near_normal_by_tanh, &second = next_normal_by_tanh;
+    static constexpr int last = 41;
+    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
+};
+
+template <class F>
+struct SiluSlopeRanges : SigmoidRanges {
+    static constexpr bool exact = true;
+    static constexpr const Near &first = near_silu_derivative, &second = next_silu_derivative;
+    FUSEDNET_INLINE V far(V x) { return F(Params{}).derivative(x); }
+};
+
+template <class F>
+struct GeluSlopeRanges : SiluSlopeRanges<F> {
+    static constexpr const Near &first = near_gelu_derivative, &second = next_gelu_derivative;
+    static constexpr int last = 40;
+};
+
+template <class F>
+struct GeluTanhSlopeRanges : SiluSlopeRanges<F> {
+    static constexpr const Near &first = near_gelu_tanh_derivative, &second = next_gelu_tanh_derivative;
+    static constexpr int last = 35;
+};
+
+template <class F>
+struct SoftplusRanges : Ranges {
+    static constexpr const Near &first = near_softplus, &second = next_softplus;
+    template <bool exact>
+    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
+        const V t = abs(x);
+        const Sum open = exact_sum(max(t, h.lead), min(t, h.lead));
+        return select(x < V(0), h.value(), open.high + h.plus(open.low));
+    }
+    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
+};
+
+template <class F>
+struct MishRanges : SignedRanges {
+    static constexpr const Near &first = near_mish, &second = next_mish;
+    template <bool exact>
+    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
+        return copysign(fma(x, h.lead, x * h.rise()), x);
+    }
+    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
+};
+
+// Of a function that is seldom far from 0, or that costs little more there.
+template <class F>
+[[gnu::noinline]] V far_value(V x, V y, M far) {
+    return select(far, F(Params{}).value(x), y);
 }
 template <class F>
-[[gnu::noinline]] V far_derivative(V x, V near, M far) {
-    return select(far, F(Params{}).derivative(x), near);
-}
-template <class F>
-FUSEDNET_INLINE V value_beyond(V x, M far, V near) {
-    return __builtin_expect(any(far), false) ? far_value<F>(x, near, far) : near;
-}
-template <class F>
-FUSEDNET_INLINE V derivative_beyond(V x, M far, V near) {
-    return __builtin_expect(any(far), false) ? far_derivative<F>(x, near, far) : near;
+FUSEDNET_INLINE V or_far(V x, V y, M far) {
+    return __builtin_expect(any(far), false) ? far_value<F>(x, y, far) : y;
 }
 
 template <class V>
 struct ShortSigmoid : Sigmoid<V> {
     using Sigmoid<V>::Sigmoid;
-    FUSEDNET_MEMBER V value(V x) const {
-        const V t = abs(x);
-        return value_beyond<Sigmoid<V>>(x, t > V(7.8), near_share<false>(x, near<false>(near_sigmoid, t)));
-    }
+    FUSEDNET_MEMBER V value(V x) const { return by_ranges<SigmoidRanges>(x); }
 };
 
 template <class V>
-struct ShortSilu : FarSilu<V> {
-    using FarSilu<V>::FarSilu;
-    FUSEDNET_MEMBER V value(V x) const {
-        const V t = abs(x);
-        return value_beyond<FarSilu<V>>(x, t > V(7.8), near_gated(x, near<false>(near_sigmoid, t)));
-    }
-    FUSEDNET_MEMBER V derivative(V x) const {
-        const V t = abs(x);
-        return derivative_beyond<FarSilu<V>>(x, t > V(6.7), near_share<true>(x, near<true>(near_silu_derivative, t)));
-    }
+struct ShortSilu : Silu<V> {
+    using Silu<V>::Silu;
+    FUSEDNET_MEMBER V value(V x) const { return by_ranges<SiluRanges>(x); }
+    FUSEDNET_MEMBER V derivative(V x) const { return by_ranges<SiluSlopeRanges<FarSilu<V>>>(x); }
 };
 
 template <class V>
-struct ShortGelu : FarGelu<V> {
-    using FarGelu<V>::FarGelu;
-    FUSEDNET_MEMBER V value(V x) const {
-        const V t = abs(x);
-        return value_beyond<FarGelu<V>>(x, t > V(3.25), near_gated(x, near<false>(near_normal, t)));
-    }
-    FUSEDNET_MEMBER V derivative(V x) const {
-        const V t = abs(x);
-        return derivative_beyond<FarGelu<V>>(x, t > V(3.9), near_share<true>(x, near<true>(near_gelu_derivative, t)));
-    }
+struct ShortGelu : Gelu<V> {
+    using Gelu<V>::Gelu;
+    FUSEDNET_MEMBER V value(V x) const { return by_ranges<GeluRanges<FarGelu<V>>>(x); }
+    FUSEDNET_MEMBER V derivative(V x) const { return by_ranges<GeluSlopeRanges<FarGelu<V>>>(x); }
 };
 
 template <class V>
-struct ShortGeluTanh : FarGeluTanh<V> {
-    using FarGeluTanh<V>::FarGeluTanh;
-    FUSEDNET_MEMBER V value(V x) const {
-        const V t = abs(x);
-        return value_beyond<FarGeluTanh<V>>(x, t > V(3.1), near_gated(x, near<false>(near_normal_by_tanh, t)));
-    }
-    FUSEDNET_MEMBER V derivative(V x) const {
-        const V t = abs(x);
-        return derivative_beyond<FarGeluTanh<V>>(x, t > V(3.9),
-                                                 near_share<true>(x, near<true>(near_gelu_tanh_derivative, t)));
-    }
+struct ShortGeluTanh : GeluTanh<V> {
+    using GeluTanh<V>::GeluTanh;
+    FUSEDNET_MEMBER V value(V x) const { return by_ranges<GeluTanhRanges<FarGeluTanh<V>>>(x); }
+    FUSEDNET_MEMBER V derivative(V x) const { return by_ranges<GeluTanhSlopeRanges<FarGeluTanh<V>>>(x); }
 };
 
 template <class V>
-struct ShortSoftplus : FarSoftplus<V> {
-    using FarSoftplus<V>::FarSoftplus;
-    FUSEDNET_MEMBER V value(V x) const {
-        const V t = abs(x);
-        const Line h = near<false>(near_softplus, t);
-        const Sum open = exact_sum(max(t, h.lead), min(t, h.lead));
-        const V y = select(x < V(0), h.value(), open.high + fma(h.d, h.slope, open.low));
-        return value_beyond<FarSoftplus<V>>(x, t > V(7.8), y);
-    }
+struct ShortSoftplus : Softplus<V> {
+    using Softplus<V>::Softplus;
+    FUSEDNET_MEMBER V value(V x) const { return by_ranges<SoftplusRanges<FarSoftplus<V>>>(x); }
+};
+
+template <class V>
+struct ShortMish : Mish<V> {
+    using Mish<V>::Mish;
+    FUSEDNET_MEMBER V value(V x) const { return by_ranges<MishRanges<Mish<V>>>(x); }
 };
 
 template <class V>
@@ -195,9 +240,9 @@ struct ShortTanh : Tanh<V> {
     using Tanh<V>::Tanh;
     FUSEDNET_MEMBER V value(V x) const {
         const V t = abs(x);
-        const Line h = near<false>(near_tanh, t);
-        const V y = select(t > V(9.1), V(1), fma(t, h.lead, t * (h.d * h.slope)));
-        return value_beyond<Tanh<V>>(x, both(t > V(7.8), t < V(9.2)), copysign(y, x));
+        const auto h = line<false>(near_tanh, t);
+        const V y = select(t > V(9.1), V(1), fma(t, h.lead, t * h.rise()));
+        return or_far<Tanh<V>>(x, copysign(y, x), both(t > V(7.8), t < V(9.2)));
     }
 };
 
@@ -208,19 +253,9 @@ struct ShortSelu : Selu<V> {
         constexpr double high = static_cast<double>(static_cast<float>(Selu<V>::scale));
         const V t = abs(x);
         const M below = x < V(0), far = either(x < V(-15.7), either(tiny(t), x > V(0x1p100)));
-        const Line h = near<false>(near_selu, t);
-        const V lead = select(below, h.lead, V(high)), low = select(below, h.d * h.slope, V(Selu<V>::scale - high));
-        return value_beyond<Selu<V>>(x, far, copysign(fma(x, lead, x * low), x));
-    }
-};
-
-template <class V>
-struct ShortMish : Mish<V> {
-    using Mish<V>::Mish;
-    FUSEDNET_MEMBER V value(V x) const {
-        const V t = abs(x);
-        const Line h = near<false>(near_mish, x);
-        return value_beyond<Mish<V>>(x, either(t > V(5.8), tiny(t)), copysign(fma(x, h.lead, x * (h.d * h.slope)), x));
+        const auto h = line<false>(near_selu, t);
+        const V lead = select(below, h.lead, V(high)), low = select(below, h.rise(), V(Selu<V>::scale - high));
+        return or_far<Selu<V>>(x, copysign(fma(x, lead, x * low), x), far);
     }
 };
 

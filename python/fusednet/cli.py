@@ -130,7 +130,8 @@ def _train(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name.replace('_', '-')} expects at least 1, got {getattr(options, name)}")
     epochs = options.epochs or (recipe.digits_epochs if options.data is None else recipe.epochs)
     batch = options.batch_size or recipe.batch_size
-    _plot.prepare()  # beside the unpacking of the data, which leaves a core free
+    if options.data is None or options.data.is_dir():
+        _plot.prepare()  # beside the unpacking of the data, which leaves a core free
     (x, y), held, test, source = _data(options.data)
     model = recipe.build(x.shape[1:], seed=options.seed, learning_rate=options.learning_rate)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import math
 import os
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ Parts = tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 8
-_CHUNK = 1 << 26
+_CHUNK = 1 << 22
+_PIECE = 1 << 18  # of a packed file
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -37,7 +38,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         if start != b"\x1f\x8b":
             return _parse(shown, raw.read)
         try:
-            return _parse(shown, _Gzip(raw.read()).read)
+            return _parse(shown, _Gzip(raw).read)
         except (EOFError, zlib.error) as error:
             raise _bad(shown, "a whole gzip file", f"a damaged or cut-off one ({error})") from None
 
@@ -80,11 +81,12 @@ def _find(directory: str, stem: str, dimensions: int) -> str:
 
 
 class _Gzip:
-    """What gzip members hold, one after another. Large reads leave other Python threads alone: unlike
-    gzip.GzipFile's, which asks for the interpreter after every few kilobytes."""
+    """What a file of gzip members holds, one after another. A read leaves other Python threads alone while it unpacks a
+    piece; gzip.GzipFile asks for the interpreter after every few kilobytes."""
 
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._packed = b""
         self._member: Any = None
 
     def read(self, size: int) -> bytes:
@@ -92,16 +94,23 @@ class _Gzip:
         import zlib
 
         parts: list[bytes] = []
-        while size > 0 and (self._member is not None or self._packed):
+        while size > 0:
+            if not self._packed:
+                self._packed = self._raw.read(_PIECE)
+            ended = not self._packed
             if self._member is None:
-                self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)  # with gzip's head and checksum
+                self._packed = self._packed.lstrip(b"\0")  # a tape's last block is filled up
+                if ended:
+                    break
+                if self._packed:
+                    self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)  # with gzip's head and checksum
+                continue
             part: bytes = self._member.decompress(self._packed, size)
             if self._member.eof:
-                self._packed = self._member.unused_data.lstrip(b"\0")  # a tape's last block is filled up
-                self._member = None
+                self._packed, self._member = self._member.unused_data, None
             else:
                 self._packed = self._member.unconsumed_tail
-                if not part:
+                if ended and not part:
                     raise EOFError("the last member has no end")
             parts.append(part)
             size -= len(part)
