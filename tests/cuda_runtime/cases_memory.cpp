@@ -112,6 +112,10 @@ void not_ours() {
     CHECK(device.kept() == 0 && stand_in::live().memory == 2);
     device.release(device.allocate(2 * mebibyte));
     CHECK(device.kept() == 2 * mebibyte && stand_in::live().memory == 3);
+    stand_in::fail("cudaMemGetInfo", 1, cudaErrorUnknown);
+    free = total = 1;
+    device.memory(&free, &total);
+    CHECK(free == 0 && total == 0);
     device.keep(0);
     device.release(device.allocate(2 * mebibyte));
     CHECK(device.kept() == 0 && stand_in::live().memory == 2);
