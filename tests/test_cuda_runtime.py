@@ -59,15 +59,23 @@ def run(tmp_path_factory):
 @pytest.mark.parametrize(
     "case",
     [
-        *("of all sizes", "in order", "beside kernels", "waited for", "growing", "no memory of the host"),
+        *("of all sizes", "in order", "beside kernels", "waited for", "growing", "not grown", "no memory of the host"),
         *("two queues", "threads", "replayed"),
-        *("workspaces", "makes room", "kept", "closed", "outside", "holds"),
+        *("workspaces", "makes room", "kept", "closed", "outside", "not ours", "holds"),
         *("launches", "late kernel", "late graph", "late program", "no capture", "no program", "no objects"),
-        "found later",
+        *("errors of others", "lost before any kernel", "lost in a capture", "found later"),
     ],
 )
 def test_case(run, case, pace):
     assert run(case, pace) == []
+
+
+@pytest.mark.parametrize(("system", "library"), [("darwin", ""), ("linux", "musl")])
+def test_elsewhere_it_is_skipped(monkeypatch, tmp_path, system, library):
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.libc_ver", lambda: (library, ""))
+    with pytest.raises(pytest.skip.Exception, match="needs Linux with glibc"):
+        compile_runtime(tmp_path)
 
 
 @pytest.mark.parametrize("pace", PACES)

@@ -22,7 +22,7 @@ size_t most_for(size_t wanted) noexcept {
 
 }  // namespace
 
-Cache::Cache(const Source& source) : source_(source), process_(getpid()), limit_(source.limit()) {
+Cache::Cache(const Source& source) : source_(source), process_(getpid()) {
     idle_.reserve(most_idle + 1);
 }
 
@@ -72,6 +72,7 @@ void Cache::give(void* memory) noexcept {
     const size_t bytes = sizes_.find(memory)->second;
     idle_.push_back({memory, bytes});  // there is room: see the constructor
     idle_bytes_ += bytes;
+    if (!limited_) limit_ = source_.limit(), limited_ = limit_ > 0;
     shrink(limit_, most_idle);
 }
 
@@ -88,6 +89,7 @@ void Cache::limit(size_t bytes) noexcept {
     if (forked()) return;
     const std::lock_guard lock(lock_);
     limit_ = bytes;
+    limited_ = true;
     shrink(limit_, most_idle);
 }
 

@@ -17,7 +17,7 @@ public:
     struct Source {
         void* (*allocate)(size_t bytes) noexcept;  // or null
         void (*free)(void* memory) noexcept;
-        size_t (*limit)() noexcept;
+        size_t (*limit)() noexcept;                          // 0: nobody knows; it is asked again
         void (*spoil)(void* memory, size_t bytes) noexcept;  // before it is handed out again; null: it stays as it is
     };
     explicit Cache(const Source& source);
@@ -48,7 +48,8 @@ private:
     const Source source_;
     const pid_t process_;
     std::mutex lock_;
-    size_t limit_, idle_bytes_ = 0;
+    size_t limit_ = 0, idle_bytes_ = 0;
+    bool limited_ = false;                     // the limit is known or was given
     std::vector<Block> idle_;                  // in the order of their release
     std::unordered_map<void*, size_t> sizes_;  // of all blocks
 };

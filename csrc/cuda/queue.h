@@ -111,6 +111,27 @@ struct Queue {
         staging.used = 0;
         return true;
     }
+    // Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they
+    // return. To grow waits for all that was enqueued, so it comes before anything is said to be.
+    bool stage(Staging& s, size_t bytes) noexcept {
+        size_t wanted = Staging::least;
+        while (wanted < bytes && wanted < Staging::most) wanted *= 2;
+        if (wanted <= s.half) return true;
+        for (cudaEvent_t& event : s.read)
+            if (!event && !check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event")) return false;
+        if (s.bytes && !finish()) return false;
+        s.let_go();
+        void* memory = nullptr;
+        s.pinned = went(cudaMallocHost(&memory, 2 * wanted));
+        if (!s.pinned) memory = std::malloc(2 * wanted);
+        if (!memory) {
+            fail("copying to the device", "out of the host's memory");
+            return false;
+        }
+        s.bytes = static_cast<char*>(memory);
+        s.half = wanted;
+        return true;
+    }
 };
 
 }  // namespace fusednet::cuda

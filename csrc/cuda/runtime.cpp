@@ -18,6 +18,13 @@ thread_local Queue* queue = nullptr;
 
 thread_local cudaError_t allocated = cudaSuccess;  // what became of the calling thread's latest allocation
 
+// What is free and all there is; 0 where nobody knows.
+void ask(size_t* free, size_t* total) noexcept {
+    const Current current;
+    if (current.error() == cudaSuccess && went(cudaMemGetInfo(free, total))) return;
+    *free = *total = 0;
+}
+
 // Kept for as long as the process lives: at its end CUDA may be gone before we are.
 Cache& cache() noexcept {
     static Cache* const made = new Cache({
@@ -29,13 +36,12 @@ Cache& cache() noexcept {
         },
         .free =
             [](void* memory) noexcept {
-                const Current current;
-                (void)went(cudaFree(memory));
+                const Current current;  // else it stays where it is: to ask opens what device is current
+                if (current.error() == cudaSuccess) (void)went(cudaFree(memory));
             },
         .limit = []() noexcept -> size_t {
-            const Current current;
-            size_t free = 0, total = 0;
-            (void)went(cudaMemGetInfo(&free, &total));
+            size_t free, total;
+            ask(&free, &total);
             return total / 8;
         },
         .spoil = nullptr,
@@ -113,6 +119,7 @@ void* enter(void* next) noexcept {
     Queue* const before = queue;
     queue = static_cast<Queue*>(next);
     if (!before && queue) {
+        (void)cudaGetLastError();  // what others have left is not our next kernel's
         device_outside = device_number;
         if (queue->check(cudaGetDevice(&device_outside), "the current device") && device_outside != device_number)
             queue->check(cudaSetDevice(device_number), "choosing the device");
@@ -128,36 +135,12 @@ void close(void* old) noexcept {
 }
 
 void memory(size_t* free, size_t* total) noexcept {
-    const Current current;
-    *free = *total = 0;
-    (void)went(cudaMemGetInfo(free, total));
-    *free += kept();
+    ask(free, total);
+    if (*total > 0) *free += kept();
 }
 
 void clear(void* to, size_t bytes) noexcept {
     if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, stream()), "clearing the device's memory");
-}
-
-// Where no memory can be pinned, the copies are from memory as it is: CUDA has taken what it needs when they return. To
-// grow waits for all that was enqueued, so it comes before anything is said to be.
-bool stage(Queue& q, Staging& s, size_t bytes) noexcept {
-    size_t wanted = Staging::least;
-    while (wanted < bytes && wanted < Staging::most) wanted *= 2;
-    if (wanted <= s.half) return true;
-    for (cudaEvent_t& event : s.read)
-        if (!event && !q.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event")) return false;
-    if (s.bytes && !q.finish()) return false;
-    s.let_go();
-    void* memory = nullptr;
-    s.pinned = went(cudaMallocHost(&memory, 2 * wanted));
-    if (!s.pinned) memory = std::malloc(2 * wanted);
-    if (!memory) {
-        q.fail("copying to the device", "out of the host's memory");
-        return false;
-    }
-    s.bytes = static_cast<char*>(memory);
-    s.half = wanted;
-    return true;
 }
 
 constexpr const char* uploading = "copying to the device";
@@ -189,7 +172,7 @@ void upload(void* to, const void* from, size_t bytes) noexcept {
     const Pack as_it_is = [](const void* context, char* place, size_t offset, size_t n) noexcept {
         std::memcpy(place, static_cast<const char*>(context) + offset, n);
     };
-    if (!stage(*queue, queue->staging, bytes)) return;
+    if (!queue->stage(queue->staging, bytes)) return;
     copy_there(*queue, queue->staging, stream(), to, bytes, as_it_is, from);
 }
 
@@ -198,7 +181,7 @@ void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
     if (failed() || bytes == 0) return;
     Queue& q = *queue;
     if (!q.copies && !q.check(cudaStreamCreateWithFlags(&q.copies, cudaStreamNonBlocking), "a stream")) return;
-    if (!stage(q, q.sending, bytes)) return;
+    if (!q.stage(q.sending, bytes)) return;
     q.sent = true;
     copy_there(q, q.sending, q.copies, to, bytes, pack, context);
 }

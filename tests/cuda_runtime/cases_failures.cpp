@@ -74,12 +74,46 @@ void launches() {
         CHECK(told() == "" && !fusednet::cuda::failed());
         CHECK(array.download() == bytes(1000, 1));
     }
-    // an error that others have left is theirs
+    // memory that could not be pinned is not the next kernel's failure
     stand_in::fail("cudaMallocHost", 1, cudaErrorMemoryAllocation);
     const Array large(3 * mebibyte);
     large.upload(bytes(3 * mebibyte, 1));
     launch("third", Nothing{});
     CHECK(told() == "");
+}
+
+// What others have left behind when a queue is entered is not our kernel's.
+void errors_of_others() {
+    const Queue queue;
+    for (const cudaError_t error : {cudaErrorInvalidValue, cudaErrorLaunchOutOfResources}) {
+        CHECK(device.enter(nullptr) == queue.get());
+        stand_in::fail("cudaFree", 1, error);
+        CHECK(cudaFree(nullptr) == error && cudaPeekAtLastError() == error);
+        CHECK(device.enter(queue.get()) == nullptr);
+        launch("ours", Nothing{});
+        CHECK(told() == "");
+    }
+}
+
+// Lost while no kernel of ours has run: what was being done is named.
+void lost_before_any_kernel() {
+    const Queue queue;
+    const Array array(1000);
+    array.upload(bytes(1000, 1));
+    stand_in::crash(cudaErrorIllegalAddress);
+    CHECK(told() == "waiting for the device: an illegal memory access was encountered");
+    array.upload(bytes(1000, 1));
+    CHECK(told() == "copying to the device: an illegal memory access was encountered");
+}
+
+// Lost as a capture begins, which is no mere lack of a capture: it stays told, though nothing else is to be waited for.
+void lost_in_a_capture() {
+    const Queue queue;
+    CHECK(told() == "");
+    stand_in::crash(cudaErrorLaunchFailure);
+    device.begin_capture(0, nullptr, 0);
+    CHECK(!device.end_capture() && fusednet::cuda::failed());
+    CHECK(told() == "a capture: unspecified launch failure");
 }
 
 // What fails while it runs is told by the next that waits, with the latest kernel; the device is lost then, to all.
@@ -226,11 +260,18 @@ void no_objects() {
 }  // namespace
 
 const std::vector<Named> failures = {
-    {"found", found},           {"found later", found_later},
-    {"launches", launches},     {"late kernel", late_kernel},
-    {"late graph", late_graph}, {"late program", late_program},
-    {"no capture", no_capture}, {"no program", no_program},
+    {"found", found},
+    {"found later", found_later},
+    {"launches", launches},
+    {"late kernel", late_kernel},
+    {"late graph", late_graph},
+    {"late program", late_program},
+    {"no capture", no_capture},
+    {"no program", no_program},
     {"no objects", no_objects},
+    {"errors of others", errors_of_others},
+    {"lost before any kernel", lost_before_any_kernel},
+    {"lost in a capture", lost_in_a_capture},
 };
 
 }  // namespace cases

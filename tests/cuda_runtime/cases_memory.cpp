@@ -92,6 +92,36 @@ void kept() {
     CHECK(device.kept() == 0 && stand_in::live().memory == 0);
 }
 
+// Where another device is current and ours does not become it, that one is not asked in its place. How much is kept is
+// asked until somebody knows.
+void not_ours() {
+    void *const first = device.allocate(2 * mebibyte), *const second = device.allocate(2 * mebibyte);
+    const auto asked = [] { return stand_in::calls("cudaMemGetInfo") + stand_in::calls("cudaFree"); };
+    (void)cudaSetDevice(1);
+    const int before = asked();
+    stand_in::fail("cudaSetDevice", 0, cudaErrorUnknown);
+    size_t free = 1, total = 1;
+    device.memory(&free, &total);
+    CHECK(free == 0 && total == 0);
+    device.release(first);
+    device.discard(second);
+    CHECK(asked() == before && device.kept() == 0 && stand_in::live().memory == 2);
+    stand_in::fail_no_more();
+    stand_in::fail("cudaMemGetInfo", 1, cudaErrorUnknown);
+    device.release(device.allocate(2 * mebibyte));
+    CHECK(device.kept() == 0 && stand_in::live().memory == 2);
+    device.release(device.allocate(2 * mebibyte));
+    CHECK(device.kept() == 2 * mebibyte && stand_in::live().memory == 3);
+    stand_in::fail("cudaMemGetInfo", 1, cudaErrorUnknown);
+    free = total = 1;
+    device.memory(&free, &total);
+    CHECK(free == 0 && total == 0);
+    device.keep(0);
+    device.release(device.allocate(2 * mebibyte));
+    CHECK(device.kept() == 0 && stand_in::live().memory == 2);
+    CHECK(stand_in::device_of_thread() == 1 && cudaPeekAtLastError() == cudaSuccess);
+}
+
 // A queue that is closed has done all that it was given before others have its memory.
 void closed() {
     for (int round = 0; round < 4; ++round) {
@@ -231,8 +261,8 @@ void forked() {
 }  // namespace
 
 const std::vector<Named> memory = {
-    {"workspaces", workspaces}, {"makes room", makes_room}, {"kept", kept},     {"closed", closed},
-    {"outside", outside},       {"holds", holds},           {"forked", forked},
+    {"workspaces", workspaces}, {"makes room", makes_room}, {"kept", kept},   {"closed", closed},
+    {"outside", outside},       {"not ours", not_ours},     {"holds", holds}, {"forked", forked},
 };
 
 }  // namespace cases

@@ -126,6 +126,25 @@ void growing() {
     }
 }
 
+// Nobody knows whether what waits in pinned memory has been read: it stays, and grows another time.
+void not_grown() {
+    const Queue queue;
+    for (const bool beside : {false, true}) {
+        const Array small(1000), large(3 * mebibyte);
+        const std::vector<char> few = bytes(1000, 1), many = bytes(3 * mebibyte, 2);
+        beside ? small.send(few) : small.upload(few);
+        stand_in::fail("cudaStreamSynchronize", 1, cudaErrorUnknown);
+        beside ? large.send(many) : large.upload(many);
+        CHECK(told() == "waiting for the device: unknown error");
+        CHECK(small.download() == few);
+        beside ? large.send(many) : large.upload(many);
+        device.receive();
+        CHECK(large.download() == many);
+        CHECK(told() == "");
+        CHECK(stand_in::live().pinned == (beside ? 2 : 1));
+    }
+}
+
 // Where nothing can be pinned it is the host's memory as it is; `cudaMallocHost` fails always.
 void pageable() {
     {
@@ -237,6 +256,7 @@ const std::vector<Named> transfers = {
     {"beside kernels", beside_kernels},
     {"waited for", waited_for},
     {"growing", growing},
+    {"not grown", not_grown},
     {"pageable", pageable},
     {"no memory of the host", no_host_memory},
     {"threads", threads},
