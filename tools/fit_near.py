@@ -1,7 +1,6 @@
-"""Prints csrc/cpu/near_values.h, near_derivatives.h or near_next.h: the polynomials of `Near` (csrc/cpu/near.h). Needs
-mpmath.
+"""Prints csrc/cpu/near_values.h, or near_derivatives.h: the polynomials of `Near` (csrc/cpu/near.h). Needs mpmath.
 
-fit_near.py values | derivatives | next: up to some minutes. `next` are the same functions on the 32 intervals beyond.
+fit_near.py values | derivatives: up to some minutes.
 
 Each function h(t) is fitted on 32 intervals of one width around the multiples of it: of t = |x| the first 32, or of
 x itself those from -16 to 15. An interval's center is a float near its middle where h is a float too, and 1 - h where
@@ -58,15 +57,15 @@ def mish_over_x(x: mp.mpf) -> mp.mpf:
     return (e * e + 2 * e) / (e * e + 2 * e + 2)
 
 
-# name, h, intervals for 1, whether 1 - h is wanted, whether of x itself, whether there is a `next`
-EVEN: list[tuple[str, Function, float, bool, bool, bool]] = [
-    ("sigmoid", sigmoid, 4, True, False, True),
-    ("normal", normal, 9.5, True, False, True),
-    ("normal_by_tanh", normal_by_tanh, 10, True, False, True),
-    ("tanh", tanh_over_x, 4, False, False, False),
-    ("softplus", softplus, 4, False, False, True),
-    ("selu", selu_over_x, 2, False, False, False),
-    ("mish", mish_over_x, 8 / 3, False, True, True),
+# name, h, intervals for 1, whether 1 - h is wanted, whether of x itself
+EVEN: list[tuple[str, Function, float, bool, bool]] = [
+    ("sigmoid", sigmoid, 4, True, False),
+    ("normal", normal, 8, True, False),
+    ("normal_by_tanh", normal_by_tanh, 8.5, True, False),
+    ("tanh", tanh_over_x, 3.4, False, False),
+    ("softplus", softplus, 4, False, False),
+    ("selu", selu_over_x, 1.8, False, False),
+    ("mish", mish_over_x, 8 / 3, False, True),
 ]
 # name, h exp(a), a, about where it has a root, how many intervals that is from 0; 1 - h is wanted
 ROOTED: list[tuple[str, Function, Function, float, int]] = [
@@ -139,7 +138,7 @@ def table(
 
 
 def show(name: str, scale: mp.mpf, rows: np.ndarray) -> None:
-    print(f"\nconstexpr Near {name}{{")
+    print(f"\nconstexpr Near near_{name}{{")
     print(f"    {number(float(scale))},\n    {{")
     for row in rows:
         print("        {" + ", ".join(number(value) for value in row) + "},")
@@ -149,28 +148,18 @@ def show(name: str, scale: mp.mpf, rows: np.ndarray) -> None:
 def main() -> None:
     what = sys.argv[1]
     print(f"// Tables of near.h: made by tools/fit_near.py {what}.")
-    beyond = range(INTERVALS, 2 * INTERVALS)
-    for name, h, intervals, share, signed, goes_on in EVEN if what != "derivatives" else []:
+    for name, h, intervals, share, signed in EVEN if what == "values" else []:
         scale = mp.mpf(float(np.float32(intervals)))
-        half = INTERVALS // 2
-        if what == "values":
-            show(f"near_{name}", scale, table(h, scale, share, range(-half, half) if signed else range(INTERVALS)))
-        elif goes_on and not signed:
-            show(f"next_{name}", scale, table(h, scale, share, beyond))
-        elif goes_on:  # the 16 intervals on either side
-            sides = [table(h, scale, share, range(first, first + half)) for first in (half, -INTERVALS)]
-            show(f"next_{name}", scale, sides[0] + sides[1])
-    for name, part, exponent, near, around in ROOTED if what != "values" else []:
+        first = -INTERVALS // 2 if signed else 0
+        show(name, scale, table(h, scale, share, range(first, first + INTERVALS)))
+    for name, part, exponent, near, around in ROOTED if what == "derivatives" else []:
 
         def whole(t: mp.mpf, part: Function = part, exponent: Function = exponent) -> mp.mpf:
             return part(t) * mp.exp(-exponent(t))
 
         root = mp.mpf(float(np.float32(mp.findroot(whole, near))))
         scale = mp.mpf(float(np.float32(around / root)))
-        if what == "derivatives":
-            show(f"near_{name}", scale, table(whole, scale, True, range(INTERVALS), root, around))
-        else:
-            show(f"next_{name}", scale, table(whole, scale, True, beyond))
+        show(name, scale, table(whole, scale, True, range(INTERVALS), root, around))
 
 
 if __name__ == "__main__":

@@ -42,17 +42,11 @@ def gelu_tanh_derivative(t: mp.mpf) -> mp.mpf:
     return gated_derivative(linear * t + cubic * t**3, linear * t + 3 * cubic * t**3)
 
 
-def softplus(t: mp.mpf) -> mp.mpf:
-    return mp.log1p(mp.exp(-t)) * mp.exp(t) if t < 60 else mp.mpf(1)
-
-
 # name, h, scale, about where it has a root, whether the last interval goes on as a line
 TABLES: list[tuple[str, Function, float, float | None, bool]] = [
     ("gelu", mills, 1, None, False),
     ("gelu_derivative", gelu_derivative, 1, 0.75, False),
     ("gelu_tanh_derivative", gelu_tanh_derivative, 1, 0.75, False),
-    ("silu_derivative", silu_derivative, 0.5, 1.28, True),
-    ("softplus", softplus, 0.5, None, True),
 ]
 
 

@@ -1,5 +1,5 @@
 // Functions h of t = |x|, or of x itself, near 0: polynomials of degree five on 32 intervals of one width around its
-// multiples, looked up; and on the 32 next ones, which have the same places in a table of their own.
+// multiples, looked up.
 //   h(t) = lead + d slope(d),  d = t - center
 // A center is a float where h is one too, to a few hundredths of an ULP. Around a root of h it is the root.
 
@@ -30,16 +30,10 @@ struct Line {
     }
 };
 
-// The number of t's interval is added to this, so that its last bits are the last ones of the sum.
-constexpr double first_place = 0x1.8p23;
-FUSEDNET_INLINE V place(const Near& p, V t) {
-    return fma(t, broadcast(p.scale), V(first_place));
-}
-
 template <bool exact>
 FUSEDNET_INLINE Line<exact> line(const Near& p, V t) {
     V c[8];
-    look_up(p.table, place(p, t), c);
+    look_up(p.table, fma(t, broadcast(p.scale), V(0x1.8p23)), c);  // whose last bits are the nearest whole number
     const V d = t - c[0];
     V q = fma(c[6], d, c[5]);
     q = fma(q, d, c[4]);
@@ -67,35 +61,8 @@ FUSEDNET_INLINE V gated_share(V x, const Line<exact>& h) {
     return copysign(fma(x, lead, x * low), x);  // keeps the sign of 0
 }
 
-// R is a function by ranges of t = |x|, or of x: its first 32 intervals are looked up in one table, as many next ones,
-// to R::last, in another, and beyond it is computed. A lane's result does not depend on its neighbours. Only the first
-// range is inline, so that the loops around it keep their registers.
+// y where no lane is far, else R::far(x) in those that are: a lane's result does not depend on its neighbours.
 template <class R>
-[[gnu::noinline]] V further(V x, V y, M beyond) {
-    const V t = R::argument(x);
-    y = select(beyond, R::of(x, line<true>(R::second, t)), y);
-    const M far = R::outside(t, place(R::second, t), R::last);
-    return any(far) ? select(far, R::far(x), y) : y;
+FUSEDNET_INLINE V or_far(V x, V y, M far) {
+    return __builtin_expect(any(far), false) ? select(far, R::far(x), y) : y;
 }
-template <class R>
-FUSEDNET_INLINE V by_ranges(V x) {
-    const V t = R::argument(x), y = R::of(x, line<R::exact>(R::first, t));
-    const M beyond = R::outside(t, place(R::first, t), R::first_last);
-    return __builtin_expect(any(beyond), false) ? further<R>(x, y, beyond) : y;
-}
-
-struct Ranges {
-    static constexpr bool exact = false;
-    static constexpr int first_last = 31, last = 63;
-    FUSEDNET_INLINE V argument(V x) { return abs(x); }
-    FUSEDNET_INLINE M outside(V, V at, int end) { return at > V(first_place + end); }
-};
-// Of x itself: from -16 to 15, and from -32 to 31.
-struct SignedRanges {
-    static constexpr bool exact = false;
-    static constexpr int first_last = 15, last = 31;
-    FUSEDNET_INLINE V argument(V x) { return x; }
-    FUSEDNET_INLINE M outside(V x, V at, int end) {
-        return either(tiny(abs(x)), either(at > V(first_place + end), at < V(first_place - 1 - end)));
-    }
-};

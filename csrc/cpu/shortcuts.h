@@ -2,7 +2,6 @@
 
 #include "near.h"
 #include "near_derivatives.h"
-#include "near_next.h"
 #include "near_values.h"
 #include "pieces.h"
 #include "pieces_tables.h"
@@ -51,188 +50,170 @@ FUSEDNET_INLINE Sum tanh_argument(V t) {
     return {high, fma(t, inner_low, excess(t, inner, high))};
 }
 
-// exp(-a) h as 2^n (high + low), for a sum with other terms.
-struct Scaled {
+// exp(-t) = 2^n (high + low), and as one float. Far from 0 functions are short series in it.
+struct Tail {
     Decay e;
-    V high, rest;
-    FUSEDNET_MEMBER Scaled(Sum a, Sum h) : e(decay(a)), high(h.high), rest(remainder(e, h)) {}
-    FUSEDNET_MEMBER V first() const { return ldexp(high, e.n); }
-    FUSEDNET_MEMBER V second() const { return ldexp(fma(high, e.high - V(1), rest), e.n); }
-    FUSEDNET_MEMBER V all() const { return ldexp(fma(high, e.high, rest), e.n); }
+    V all;
+    FUSEDNET_MEMBER explicit Tail(Sum t) : e(decay(t)), all(ldexp(e.high + e.low, e.n)) {}
+    // exp(-t) (1 + w), w small.
+    FUSEDNET_MEMBER V times(V w) const { return ldexp(e.high + fma(e.high + e.low, w, e.low), e.n); }
+    // exp(-t) (a.high (1 + w) + a.low)
+    FUSEDNET_MEMBER V times(Sum a, V w) const {
+        const V product = a.high * e.high, small = fma(a.high, w, a.low);
+        const V lost = fma(small, e.high + e.low, fma(a.high, e.low, excess(a.high, e.high, product)));
+        return ldexp(product + lost, e.n);
+    }
 };
 
-template <class V>
-struct FarGelu : Gelu<V> {
-    using Gelu<V>::Gelu;
-    V value(V x) const {  // max(x, 0) - t tail(t)
+// What R::far has is wanted far from 0 alone.
+
+// sigmoid(-t) = exp(-t) (1 - exp(-t) + exp(-2 t) - ...)
+struct FarSigmoid {
+    FUSEDNET_INLINE V far(V x) {
+        const Tail e({min(V(110), abs(x)), V(0)});
+        const V w = fma(e.all, e.all, -e.all);
+        return select(x < V(0), e.times(w), V(1) - fma(e.all, w, e.all));
+    }
+};
+
+// x sigmoid(v), v of the size t and of x's sign.
+FUSEDNET_INLINE V far_gated(V x, Sum t) {
+    const Tail e(t);
+    const V w = fma(e.all, e.all, -e.all), bounded = max(V(-110), x);  // there the gate is shut, even to infinity
+    const V open = fnma(bounded, fma(e.all, w, e.all), x);
+    return select(x > V(20), x, select(x < V(0), e.times({bounded, V(0)}, w), open));
+}
+
+// h where x < 0, else 1 - h
+FUSEDNET_INLINE V far_share(V x, V h) {
+    return select(x < V(0), h, V(1) - h);
+}
+
+struct FarSilu {
+    FUSEDNET_INLINE V far(V x) { return far_gated(x, {min(V(110), abs(x)), V(0)}); }
+};
+
+// Of SiLU at -t: exp(-t) (1 - t + exp(-t)) (1 + exp(-t))^-2
+struct FarSiluSlope {
+    FUSEDNET_INLINE V far(V x) {
+        const V t = min(V(110), abs(x));
+        const Tail e({t, V(0)});
+        const V w = e.all * fma(e.all, fma(e.all, V(-4), V(3)), V(-2));
+        return far_share(x, e.times({V(1) - t, fma(e.all, w, e.all)}, w));
+    }
+};
+
+struct FarGelu {
+    FUSEDNET_INLINE V far(V x) {  // max(x, 0) - t tail(t)
         const V t = min(V(14.9), abs(x));
         const Sum h = piece<false>(pieces_gelu, t);
         const V high = t * h.high;
-        const Scaled z(half_square(t), {high, fma(t, h.low, excess(t, h.high, high))});
-        const Sum rest = exact_sum(t, -z.first());
-        const V open = rest.high + (rest.low - z.second());
-        return select(x > V(6), x, copysign(select(x < V(0), z.all(), open), x));
-    }
-    V derivative(V x) const {
-        const V t = min(V(14.9), abs(x)), z = decayed(half_square(t), piece<true>(pieces_gelu_derivative, t));
-        return select(x < V(0), z, V(1) - z);
+        const V z = decayed(half_square(t), {high, fma(t, h.low, excess(t, h.high, high))});
+        return select(x > V(6), x, select(x < V(0), -z, t - z));
     }
 };
 
-template <class V>
-struct FarGeluTanh : GeluTanh<V> {
-    using GeluTanh<V>::GeluTanh;
-    V value(V x) const { return vgated(x, tanh_argument(min(V(11), abs(x))), 7); }
-    V derivative(V x) const {
-        const V t = min(V(11), abs(x)), z = decayed(tanh_argument(t), piece<true>(pieces_gelu_tanh_derivative, t));
-        return select(x < V(0), z, V(1) - z);
+struct FarGeluSlope {
+    FUSEDNET_INLINE V far(V x) {
+        const V t = min(V(14.9), abs(x));
+        return far_share(x, decayed(half_square(t), piece<true>(pieces_gelu_derivative, t)));
     }
 };
 
-template <class V>
-struct FarSilu : Silu<V> {
-    using Silu<V>::Silu;
-    V derivative(V x) const {
-        const V t = min(V(110), abs(x)), z = decayed({t, V(0)}, piece<true>(pieces_silu_derivative, t));
-        return select(x < V(0), z, V(1) - z);
+struct FarGeluTanh {
+    FUSEDNET_INLINE V far(V x) { return far_gated(x, tanh_argument(min(V(11), abs(x)))); }
+};
+
+struct FarGeluTanhSlope {
+    FUSEDNET_INLINE V far(V x) {
+        const V t = min(V(11), abs(x));
+        return far_share(x, decayed(tanh_argument(t), piece<true>(pieces_gelu_tanh_derivative, t)));
     }
 };
 
-template <class V>
-struct FarSoftplus : Softplus<V> {
-    using Softplus<V>::Softplus;
-    V value(V x) const {  // max(x, 0) + log(1 + exp(-t))
-        const V t = min(V(110), abs(x));
-        const Scaled z({t, V(0)}, piece<false>(pieces_softplus, t));
-        const V first = z.first();
-        const Sum open = exact_sum(max(t, first), min(t, first));
-        const V y = select(x < V(0), z.all(), open.high + (open.low + z.second()));
-        return select(x > V(20), x, y);
+struct FarSoftplus {
+    FUSEDNET_INLINE V far(V x) {  // max(x, 0) + exp(-t) (1 - exp(-t) / 2 + exp(-2 t) / 3 - ...)
+        const Tail e({min(V(110), abs(x)), V(0)});
+        const V w = e.all * fma(e.all, V(1.0 / 3), V(-0.5));
+        return select(x < V(0), e.times(w), x + fma(e.all, w, e.all));
     }
 };
 
-// The functions by ranges (near.h).
-
-struct SigmoidRanges : Ranges {
-    static constexpr const Near &first = near_sigmoid, &second = next_sigmoid;
-    static constexpr int last = 62;
-    template <bool exact>
-    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
-        return share(x, h);
-    }
-    FUSEDNET_INLINE V far(V x) { return vsigmoid(x); }
-};
-
-struct SiluRanges : SigmoidRanges {
-    template <bool exact>
-    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
-        return gated_share(x, h);
-    }
-    FUSEDNET_INLINE V far(V x) { return vgated(x, x); }
-};
-
+// As the formula is written.
 template <class F>
-struct GeluRanges : SiluRanges {
-    static constexpr const Near &first = near_normal, &second = next_normal;
-    static constexpr int last = 43;  // within 1 ULP: further off the polynomials are too short for what falls this fast
+struct FarValue {
     FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
 };
-
-template <class F>
-struct GeluTanhRanges : SiluRanges {
-    static constexpr const Near &first = near_normal_by_tanh, &second = next_normal_by_tanh;
-    static constexpr int last = 41;
-    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
-};
-
-template <class F>
-struct SiluSlopeRanges : SigmoidRanges {
-    static constexpr bool exact = true;
-    static constexpr const Near &first = near_silu_derivative, &second = next_silu_derivative;
-    FUSEDNET_INLINE V far(V x) { return F(Params{}).derivative(x); }
-};
-
-template <class F>
-struct GeluSlopeRanges : SiluSlopeRanges<F> {
-    static constexpr const Near &first = near_gelu_derivative, &second = next_gelu_derivative;
-    static constexpr int last = 40;
-};
-
-template <class F>
-struct GeluTanhSlopeRanges : SiluSlopeRanges<F> {
-    static constexpr const Near &first = near_gelu_tanh_derivative, &second = next_gelu_tanh_derivative;
-    static constexpr int last = 35;
-};
-
-template <class F>
-struct SoftplusRanges : Ranges {
-    static constexpr const Near &first = near_softplus, &second = next_softplus;
-    template <bool exact>
-    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
-        const V t = abs(x);
-        const Sum open = exact_sum(max(t, h.lead), min(t, h.lead));
-        return select(x < V(0), h.value(), open.high + h.plus(open.low));
-    }
-    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
-};
-
-template <class F>
-struct MishRanges : SignedRanges {
-    static constexpr const Near &first = near_mish, &second = next_mish;
-    template <bool exact>
-    FUSEDNET_INLINE V of(V x, const Line<exact>& h) {
-        return copysign(fma(x, h.lead, x * h.rise()), x);
-    }
-    FUSEDNET_INLINE V far(V x) { return F(Params{}).value(x); }
-};
-
-// Of a function that is seldom far from 0, or that costs little more there.
-template <class F>
-[[gnu::noinline]] V far_value(V x, V y, M far) {
-    return select(far, F(Params{}).value(x), y);
-}
-template <class F>
-FUSEDNET_INLINE V or_far(V x, V y, M far) {
-    return __builtin_expect(any(far), false) ? far_value<F>(x, y, far) : y;
-}
 
 template <class V>
 struct ShortSigmoid : Sigmoid<V> {
     using Sigmoid<V>::Sigmoid;
-    FUSEDNET_MEMBER V value(V x) const { return by_ranges<SigmoidRanges>(x); }
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return or_far<FarSigmoid>(x, share(x, line<false>(near_sigmoid, t)), t > V(7.8));
+    }
 };
 
 template <class V>
 struct ShortSilu : Silu<V> {
     using Silu<V>::Silu;
-    FUSEDNET_MEMBER V value(V x) const { return by_ranges<SiluRanges>(x); }
-    FUSEDNET_MEMBER V derivative(V x) const { return by_ranges<SiluSlopeRanges<FarSilu<V>>>(x); }
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return or_far<FarSilu>(x, gated_share(x, line<false>(near_sigmoid, t)), t > V(7.8));
+    }
+    FUSEDNET_MEMBER V derivative(V x) const {
+        const V t = abs(x);
+        return or_far<FarSiluSlope>(x, share(x, line<true>(near_silu_derivative, t)), t > V(6.7));
+    }
 };
 
 template <class V>
 struct ShortGelu : Gelu<V> {
     using Gelu<V>::Gelu;
-    FUSEDNET_MEMBER V value(V x) const { return by_ranges<GeluRanges<FarGelu<V>>>(x); }
-    FUSEDNET_MEMBER V derivative(V x) const { return by_ranges<GeluSlopeRanges<FarGelu<V>>>(x); }
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return or_far<FarGelu>(x, gated_share(x, line<true>(near_normal, t)), t > V(3.9));
+    }
+    FUSEDNET_MEMBER V derivative(V x) const {
+        const V t = abs(x);
+        return or_far<FarGeluSlope>(x, share(x, line<true>(near_gelu_derivative, t)), t > V(3.9));
+    }
 };
 
 template <class V>
 struct ShortGeluTanh : GeluTanh<V> {
     using GeluTanh<V>::GeluTanh;
-    FUSEDNET_MEMBER V value(V x) const { return by_ranges<GeluTanhRanges<FarGeluTanh<V>>>(x); }
-    FUSEDNET_MEMBER V derivative(V x) const { return by_ranges<GeluTanhSlopeRanges<FarGeluTanh<V>>>(x); }
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        return or_far<FarGeluTanh>(x, gated_share(x, line<true>(near_normal_by_tanh, t)), t > V(3.7));
+    }
+    FUSEDNET_MEMBER V derivative(V x) const {
+        const V t = abs(x);
+        return or_far<FarGeluTanhSlope>(x, share(x, line<true>(near_gelu_tanh_derivative, t)), t > V(3.9));
+    }
 };
 
 template <class V>
 struct ShortSoftplus : Softplus<V> {
     using Softplus<V>::Softplus;
-    FUSEDNET_MEMBER V value(V x) const { return by_ranges<SoftplusRanges<FarSoftplus<V>>>(x); }
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        const auto h = line<false>(near_softplus, t);
+        const Sum open = exact_sum(max(t, h.lead), min(t, h.lead));
+        const V y = select(x < V(0), h.value(), open.high + h.plus(open.low));
+        return or_far<FarSoftplus>(x, y, t > V(7.8));
+    }
 };
 
 template <class V>
 struct ShortMish : Mish<V> {
     using Mish<V>::Mish;
-    FUSEDNET_MEMBER V value(V x) const { return by_ranges<MishRanges<Mish<V>>>(x); }
+    FUSEDNET_MEMBER V value(V x) const {
+        const V t = abs(x);
+        const auto h = line<false>(near_mish, x);
+        const V y = copysign(fma(x, h.lead, x * h.rise()), x);
+        return or_far<FarValue<Mish<V>>>(x, y, either(t > V(5.8), tiny(t)));
+    }
 };
 
 template <class V>
@@ -241,8 +222,7 @@ struct ShortTanh : Tanh<V> {
     FUSEDNET_MEMBER V value(V x) const {
         const V t = abs(x);
         const auto h = line<false>(near_tanh, t);
-        const V y = select(t > V(9.1), V(1), fma(t, h.lead, t * h.rise()));
-        return or_far<Tanh<V>>(x, copysign(y, x), both(t > V(7.8), t < V(9.2)));
+        return copysign(select(t > V(9.1), V(1), fma(t, h.lead, t * h.rise())), x);
     }
 };
 
@@ -252,10 +232,11 @@ struct ShortSelu : Selu<V> {
     FUSEDNET_MEMBER V value(V x) const {
         constexpr double high = static_cast<double>(static_cast<float>(Selu<V>::scale));
         const V t = abs(x);
-        const M below = x < V(0), far = either(x < V(-15.7), either(tiny(t), x > V(0x1p100)));
+        const M below = x < V(0);
         const auto h = line<false>(near_selu, t);
         const V lead = select(below, h.lead, V(high)), low = select(below, h.rise(), V(Selu<V>::scale - high));
-        return or_far<Selu<V>>(x, copysign(fma(x, lead, x * low), x), far);
+        const V y = select(x < V(-17.4), V(-Selu<V>::scale_alpha), copysign(fma(x, lead, x * low), x));
+        return or_far<FarValue<Selu<V>>>(x, y, either(tiny(t), x > V(0x1p100)));
     }
 };
 
