@@ -103,6 +103,12 @@ def test_large_gzip_files(tmp_path):
     for size in (len(whole), 4001):
         path.write_bytes(b"".join(gzip.compress(whole[i : i + size], 1) for i in range(0, len(whole), size)))
         np.testing.assert_array_equal(fusednet.datasets.read_idx(path), values)
+    packed = gzip.compress(whole[:8] + bytes(count))  # a thousandth of it: packed bytes run out long before the others
+    path.write_bytes(packed)
+    assert not fusednet.datasets.read_idx(path).any()
+    path.write_bytes(packed[:-9])
+    with pytest.raises(ValueError, match="damaged or cut-off"):
+        fusednet.datasets.read_idx(path)
 
 
 def test_gzip_files_are_read_as_gzip_reads_them(tmp_path):

@@ -9,15 +9,15 @@ that is wanted, and its slope as far as may be; around a root of h it is the roo
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import mpmath as mp
 import numpy as np
-from fit_pieces import Function, gelu_derivative, gelu_tanh_derivative, number, silu_derivative
+from fit_pieces import Function, gated_derivative, gelu_derivative, gelu_tanh_derivative, number
 
 mp.mp.dps = 40
 DEGREE, NODES, INTERVALS = 5, 24, 32
-OVERLAP = mp.mpf("0.50001")  # the interval's half, and what the rounding of scale t may add
+SLACK = mp.mpf("0.50001")  # half of an interval, and what the rounding of scale t may come to
 EXACT = mp.mpf("0.02")  # how far from a float h may be at a center, in ULP
 CHOICE = 6  # so many such floats, the best of which has the slope nearest to a float
 SELU = mp.mpf("1.0507009873554804934193349852946") * mp.mpf("1.6732632423543772848170429916717")
@@ -40,6 +40,10 @@ def normal_by_tanh(t: mp.mpf) -> mp.mpf:
     return sigmoid(tanh_argument(t))
 
 
+def silu_derivative(t: mp.mpf) -> mp.mpf:
+    return gated_derivative(t, t)
+
+
 def softplus(t: mp.mpf) -> mp.mpf:
     return mp.log1p(mp.exp(-t))
 
@@ -58,7 +62,7 @@ def mish_over_x(x: mp.mpf) -> mp.mpf:
 
 
 # name, h, intervals for 1, whether 1 - h is wanted, whether of x itself
-EVEN: list[tuple[str, Function, float, bool, bool]] = [
+VALUES: list[tuple[str, Function, float, bool, bool]] = [
     ("sigmoid", sigmoid, 4, True, False),
     ("normal", normal, 8, True, False),
     ("normal_by_tanh", normal_by_tanh, 8.5, True, False),
@@ -68,7 +72,7 @@ EVEN: list[tuple[str, Function, float, bool, bool]] = [
     ("mish", mish_over_x, 8 / 3, False, True),
 ]
 # name, h exp(a), a, about where it has a root, how many intervals that is from 0; 1 - h is wanted
-ROOTED: list[tuple[str, Function, Function, float, int]] = [
+DERIVATIVES: list[tuple[str, Function, Function, float, int]] = [
     ("silu_derivative", silu_derivative, lambda t: t, 1.28, 6),
     ("gelu_derivative", gelu_derivative, lambda t: t * t / 2, 0.75, 6),
     ("gelu_tanh_derivative", gelu_tanh_derivative, tanh_argument, 0.75, 6),
@@ -126,7 +130,7 @@ def table(
     found = np.zeros((DEGREE + 3, INTERVALS), np.float32)
     width = 1 / scale
     for j in intervals:
-        low, high = (j - OVERLAP) * width, (j + OVERLAP) * width
+        low, high = (j - SLACK) * width, (j + SLACK) * width
         if j == intervals[0] == 0:
             low = mp.mpf("1e-12")
         rooted = root is not None and abs(j - around) <= 1
@@ -146,13 +150,15 @@ def show(name: str, scale: mp.mpf, rows: np.ndarray) -> None:
 
 
 def main() -> None:
-    what = sys.argv[1]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("values", "derivatives"))
+    what = parser.parse_args().what
     print(f"// Tables of near.h: made by tools/fit_near.py {what}.")
-    for name, h, intervals, share, signed in EVEN if what == "values" else []:
+    for name, h, intervals, share, signed in VALUES if what == "values" else []:
         scale = mp.mpf(float(np.float32(intervals)))
         first = -INTERVALS // 2 if signed else 0
         show(name, scale, table(h, scale, share, range(first, first + INTERVALS)))
-    for name, part, exponent, near, around in ROOTED if what == "derivatives" else []:
+    for name, part, exponent, near, around in DERIVATIVES if what == "derivatives" else []:
 
         def whole(t: mp.mpf, part: Function = part, exponent: Function = exponent) -> mp.mpf:
             return part(t) * mp.exp(-exponent(t))

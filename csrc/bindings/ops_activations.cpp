@@ -43,7 +43,7 @@ bool streams(Index rows, Index cols, const View<const T>& slope, const View<T>& 
 
 template <class T>
 void run(const Table<T>& table, int row, const ActivationForward<T>& a) {
-    const bool by_row = row >= int(Activation::count);
+    const bool by_row = row >= int(Activation::count);  // its rows are never joined
     const bool stream = streams(a.rows, a.cols, a.slope, a.y, a.x) && (!by_row || a.cols >= streamed_columns);
     const auto part = [&](const Tile& t) -> ActivationForward<T> {
         return {t.rows,

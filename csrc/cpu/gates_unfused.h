@@ -1,5 +1,5 @@
-// The same as gates.h where a product is rounded before it is added: what that loses is kept as well. Activations are
-// computed as their formulas are written.
+// Sigmoid and what is gated by it where a product is rounded before it is added: what that loses is kept as well.
+// Activations are computed as their formulas are written.
 
 // sigmoid(v) is share 2^n / divisor, with share = exp(-|v|) 2^-n for v < 0, else 1 and n = 0.
 struct Gate {

@@ -30,7 +30,7 @@ struct Line {
     }
 };
 
-template <bool exact>
+template <bool exact, bool rooted = false>
 FUSEDNET_INLINE Line<exact> line(const Near& p, V t) {
     V c[8];
     look_up(p.table, fma(t, broadcast(p.scale), V(0x1.8p23)), c);  // whose last bits are the nearest whole number
@@ -40,7 +40,7 @@ FUSEDNET_INLINE Line<exact> line(const Near& p, V t) {
     q = fma(q, d, c[3]);
     if constexpr (!exact) return {c[1], d, fma(q, d, c[2]), V(0)};
     const Sum slope = exact_sum(c[2], q * d);
-    return {c[1], d, slope.high, slope.low + c[7]};
+    return {c[1], d, slope.high, rooted ? slope.low + c[7] : slope.low};
 }
 
 // Other than 0 and so small that a part of its value may be denormal and lose digits.

@@ -163,7 +163,7 @@ struct ShortSilu : Silu<V> {
     }
     FUSEDNET_MEMBER V derivative(V x) const {
         const V t = abs(x);
-        return or_far<FarSiluSlope>(x, share(x, line<true>(near_silu_derivative, t)), t > V(6.7));
+        return or_far<FarSiluSlope>(x, share(x, line<true, true>(near_silu_derivative, t)), t > V(6.7));
     }
 };
 
@@ -172,11 +172,11 @@ struct ShortGelu : Gelu<V> {
     using Gelu<V>::Gelu;
     FUSEDNET_MEMBER V value(V x) const {
         const V t = abs(x);
-        return or_far<FarGelu>(x, gated_share(x, line<true>(near_normal, t)), t > V(3.9));
+        return or_far<FarGelu>(x, gated_share(x, line<true>(near_normal, t)), t > V(3.5));
     }
     FUSEDNET_MEMBER V derivative(V x) const {
         const V t = abs(x);
-        return or_far<FarGeluSlope>(x, share(x, line<true>(near_gelu_derivative, t)), t > V(3.9));
+        return or_far<FarGeluSlope>(x, share(x, line<true, true>(near_gelu_derivative, t)), t > V(3.9));
     }
 };
 
@@ -189,7 +189,7 @@ struct ShortGeluTanh : GeluTanh<V> {
     }
     FUSEDNET_MEMBER V derivative(V x) const {
         const V t = abs(x);
-        return or_far<FarGeluTanhSlope>(x, share(x, line<true>(near_gelu_tanh_derivative, t)), t > V(3.9));
+        return or_far<FarGeluTanhSlope>(x, share(x, line<true, true>(near_gelu_tanh_derivative, t)), t > V(3.9));
     }
 };
 
@@ -236,14 +236,14 @@ struct ShortSelu : Selu<V> {
         const auto h = line<false>(near_selu, t);
         const V lead = select(below, h.lead, V(high)), low = select(below, h.rise(), V(Selu<V>::scale - high));
         const V y = select(x < V(-17.4), V(-Selu<V>::scale_alpha), copysign(fma(x, lead, x * low), x));
-        return or_far<FarValue<Selu<V>>>(x, y, either(tiny(t), x > V(0x1p100)));
+        return or_far<FarValue<Selu<V>>>(x, y, either(tiny(t), x > V(0x1p100)));  // inf would be inf - inf
     }
 };
 
 template <class V>
 struct ShortSoftsign : Softsign<V> {
     using Softsign<V>::Softsign;
-    V value(V x) const {
+    FUSEDNET_MEMBER V value(V x) const {
         const V t = min(V(0x1p30), abs(x));
         return copysign(divide({t, V(0)}, exact_sum(max(t, V(1)), min(t, V(1)))), x);
     }
