@@ -125,20 +125,19 @@ def _info(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     fusednet.show_config()  # a bad FUSEDNET_ISA is told before anything is done
     recipe = recipes.get(options.recipe)
+    (x, y), held, test, source = _data(options.data)
+    epochs = options.epochs or (recipe.digits_epochs if options.data is None else recipe.epochs)
+    batch = options.batch_size or recipe.batch_size
     for name in ("epochs", "batch_size"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} expects at least 1, got {getattr(options, name)}")
-    epochs = options.epochs or (recipe.digits_epochs if options.data is None else recipe.epochs)
-    batch = options.batch_size or recipe.batch_size
-    if options.data is None or options.data.is_dir():
-        _plot.prepare()  # beside the unpacking of the data, which leaves a core free
-    (x, y), held, test, source = _data(options.data)
     model = recipe.build(x.shape[1:], seed=options.seed, learning_rate=options.learning_rate)
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.quiet:
         print(f"{recipe.name}: {recipe.summary}")
         print(f"{source}: {len(x)} images to train on, {len(held[0])} to validate, {len(test[0])} to test")
         model.summary()
+    _plot.prepare()
     start = time.perf_counter()
     verbose: str | int = 0 if options.quiet else "auto"
     history = model.fit(x, y, batch_size=batch, epochs=epochs, validation_data=held, verbose=verbose)

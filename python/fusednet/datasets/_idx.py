@@ -4,7 +4,6 @@ import io
 import math
 import os
 import struct
-from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -14,8 +13,7 @@ Parts = tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 8
-_CHUNK = 1 << 22
-_PIECE = 1 << 18  # of a packed file
+_CHUNK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -29,17 +27,19 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Source: the format's description on the MNIST page of LeCun, Cortes & Burges.
     """
-    import zlib  # here and below: it costs import time
+    import gzip  # here and below: these cost import time
+    import zlib
 
     shown = os.fspath(path)
     with open(path, "rb") as raw:
         start = raw.read(2)
         raw.seek(0)
-        if start != b"\x1f\x8b":
-            return _parse(shown, raw.read)
         try:
-            return _parse(shown, _Gzip(raw).read)
-        except (EOFError, zlib.error) as error:
+            if start == b"\x1f\x8b":
+                with gzip.GzipFile(fileobj=raw) as unpacked:
+                    return _parse(shown, unpacked)  # type: ignore[arg-type]
+            return _parse(shown, raw)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _bad(shown, "a whole gzip file", f"a damaged or cut-off one ({error})") from None
 
 
@@ -80,45 +80,8 @@ def _find(directory: str, stem: str, dimensions: int) -> str:
     raise FileNotFoundError(f"[load_idx] expects {names[0]} or {names[1]} in {directory!r}, got neither")
 
 
-class _Gzip:
-    """What a file of gzip members holds, one after another. A read leaves other Python threads alone while it unpacks a
-    piece; gzip.GzipFile asks for the interpreter after every few kilobytes."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._packed = b""
-        self._member: Any = None
-
-    def read(self, size: int) -> bytes:
-        """So many bytes, or what is left."""
-        import zlib
-
-        parts: list[bytes] = []
-        while size > 0:
-            if not self._packed:
-                self._packed = self._raw.read(_PIECE)
-            ended = not self._packed
-            if self._member is None:
-                self._packed = self._packed.lstrip(b"\0")  # a tape's last block is filled up
-                if ended:
-                    break
-                if self._packed:
-                    self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)  # with gzip's head and checksum
-                continue
-            part: bytes = self._member.decompress(self._packed, size)
-            if self._member.eof:
-                self._packed, self._member = self._member.unused_data, None
-            else:
-                self._packed = self._member.unconsumed_tail
-                if ended and not part:
-                    raise EOFError("the last member has no end")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-
-def _parse(shown: str, read: Callable[[int], bytes]) -> NDArray[Any]:
-    head = read(4)
+def _parse(shown: str, file: IO[bytes]) -> NDArray[Any]:
+    head = file.read(4)
     if len(head) < 4:
         raise _bad(shown, "a header of 4 bytes", f"{len(head)} bytes")
     zero, code, dimensions = struct.unpack(">HBB", head)
@@ -127,7 +90,7 @@ def _parse(shown: str, read: Callable[[int], bytes]) -> NDArray[Any]:
         raise _bad(shown, f"a magic number 0x0000 with one of the types {known}", f"0x{head.hex()}")
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
         raise _bad(shown, f"1 to {_MAX_DIMENSIONS} dimensions", str(dimensions))
-    sizes_raw = read(4 * dimensions)
+    sizes_raw = file.read(4 * dimensions)
     if len(sizes_raw) < 4 * dimensions:
         raise _bad(shown, f"{dimensions} sizes", f"a file cut off after {4 + len(sizes_raw)} bytes")
     sizes = struct.unpack(f">{dimensions}I", sizes_raw)
@@ -135,7 +98,7 @@ def _parse(shown: str, read: Callable[[int], bytes]) -> NDArray[Any]:
     wanted = math.prod(sizes) * dtype.itemsize
     content = io.BytesIO()
     while content.tell() <= wanted:
-        part = read(min(_CHUNK, wanted + 1 - content.tell()))
+        part = file.read(min(_CHUNK, wanted + 1 - content.tell()))
         if not part:
             break
         content.write(part)
