@@ -3,14 +3,19 @@
 //   h(t) = lead + d slope(d),  d = t - center
 // A center is a float where h is one too, to a few hundredths of an ULP. Around a root of h it is the root.
 
-struct Near {
-    T scale;
+// Eight coefficients for each of 32 intervals, as look_up reads them.
+struct Table32 {
     alignas(64) T table[8 * 32]{};
-    // rows: center, lead, the slope's five coefficients, and what the first of them lacks around a root
-    constexpr Near(T s, const T (&rows)[8][32]) : scale(s) {
+    constexpr explicit Table32(const T (&rows)[8][32]) {
         for (Index k = 0; k < 8; ++k)
             for (Index j = 0; j < 32; ++j) table[k * coefficient_stride + j * interval_stride] = rows[k][j];
     }
+};
+
+struct Near : Table32 {
+    T scale;
+    // rows: center, lead, the slope's five coefficients, and what the first of them lacks around a root
+    constexpr Near(T s, const T (&rows)[8][32]) : Table32(rows), scale(s) {}
 };
 
 // h = lead + d slope, or where `exact`, which costs more, lead + d low + d slope: there the slope's rounding is in low.

@@ -4,14 +4,8 @@
 // The first sum is exact: lead and slope have few bits, and slope is 0 where h is not small beside its change over the
 // interval.
 
-struct Pieces {
-    alignas(64) T table[8 * 32]{};
-    // rows: slope, lead, c[0] to c[5]
-    constexpr explicit Pieces(const T (&rows)[8][32]) {
-        for (Index k = 0; k < 8; ++k)
-            for (Index j = 0; j < 32; ++j) table[k * coefficient_stride + j * interval_stride] = rows[k][j];
-    }
-};
+// rows: slope, lead, c[0] to c[5]
+using Pieces = Table32;
 
 // h(t) as lead and rest; not `sloped`: slope is 0 throughout.
 template <bool sloped>
