@@ -12,11 +12,12 @@ import oracle
 from fusednet import _native
 from helpers import Guarded, assert_close
 
+# The last two have panels of 256 columns, whose rows of A are packed, and more of A, B and C than the second-level cache.
 SHAPES = [
     (1, 1, 1), (1, 10, 3), (5, 1, 7), (2, 3, 1), (8, 48, 16), (9, 49, 17), (50, 300, 784), (50, 10, 100),
     (67, 131, 200), (13, 33, 3000), (128, 16, 64), (7, 200, 31), (199, 67, 5), (6, 16, 257), (31, 95, 129),
     (1, 200, 300), (200, 1, 300), (3, 2, 9000), (20, 20, 8200), (37, 35, 64), (65, 65, 65), (200, 300, 512),
-    (130, 516, 1024), (577, 515, 37), (1, 4161, 5),
+    (130, 516, 1024), (577, 515, 37), (1, 4161, 5), (22, 2070, 600), (25, 2304, 512),
 ]  # fmt: skip
 LAYOUTS = ["nn", "tn", "nt", "tt", "strided"]
 

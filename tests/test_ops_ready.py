@@ -243,3 +243,38 @@ def test_norms_that_are_left_alone():
     assert not norm_backward("elu", dy, x, y, mean, variance, gamma, beta, x, dgamma, dbeta)
     for a, b in zip(backward_given, held, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+SIZES = [(1, 1, 1), (4, 7, 3), (64, 64, 64), (50, 784, 300), (70, 1100, 260)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(("m", "k", "n"), SIZES)
+def test_products_have_the_same_bits(m, k, n, turned, dtype):
+    a, b = matrix((k, m) if turned[0] else (m, k), dtype), matrix((n, k) if turned[1] else (k, n), dtype, 1)
+    a, b = a.T if turned[0] else a, b.T if turned[1] else b
+    for bias in (None, matrix((n,), dtype, 2)):
+        found, wanted = np.full((2, m, n), np.nan, dtype)
+        assert _native.ready_gemm(a, b, bias, found)
+        _native.gemm(a, b, wanted, bias)
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(ops.gemm(a, b, bias=bias), wanted)
+        np.testing.assert_array_equal(ops.gemm(a, b, bias=bias, out=found), wanted)
+
+
+def test_products_that_are_left_alone():
+    a, b, bias, out = matrix((5, 7)), matrix((7, 19), key=1), matrix((19,), key=2), np.zeros((5, 19), np.float32)
+    given, held = [a, b, bias, out], out.copy()
+    wrong = (a.tolist(), b[:, ::2], b[::2], bias[:7], matrix((19, 5)), b.astype(np.float64), b[None], b[:0])
+    for place in range(len(given)):
+        for value in wrong:
+            assert not _native.ready_gemm(*given[:place], value, *given[place + 1 :]), place
+    assert not _native.ready_gemm(a, b, bias, None)
+    assert not _native.ready_gemm(a, b, bias, read_only(out))
+    assert not _native.ready_gemm(a, b, bias, np.asfortranarray(out))
+    square = matrix((7, 7))
+    for overlapping in ((square, b[:, :7].copy(), square), (b[:, :7].copy(), square.T, square)):
+        assert not _native.ready_gemm(overlapping[0], overlapping[1], None, overlapping[2])
+    assert not _native.ready_gemm(a, b, out[0], out)
+    np.testing.assert_array_equal(out, held)

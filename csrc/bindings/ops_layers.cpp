@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "ops.h"
+#include "ready.h"
 #include "register.h"
 #include "share.h"
 
@@ -44,6 +45,15 @@ void share_gemm(Product<T> product, const Gemm<T>& g) {
         g.scratch);
 }
 
+template <class T>
+void run_gemm(const Table<T>& table, Precision precision, Gemm<T> g) {
+    const std::unique_ptr<T, void (*)(void*)> scratch(
+        static_cast<T*>(std::aligned_alloc(64, size_t(gemm_scratch) * sizeof(T))), std::free);
+    if (!scratch) throw std::bad_alloc();
+    g.scratch = scratch.get();
+    without_gil(2.0 * double(g.m) * double(g.n) * double(g.k), [&] { share_gemm<T>(table.product(precision), g); });
+}
+
 void gemm(const py::array& a, const py::array& b, const py::array& out, const py::object& bias, bool accumulate,
           const std::optional<std::string>& activation, const Values& params, const Isa& isa, const py::object& slope,
           const std::string& precision) {
@@ -75,29 +85,51 @@ void gemm(const py::array& a, const py::array& b, const py::array& out, const py
                                                 : no_slope<T>(op, "no activation", slope);
         if (slopes.data) check_apart(op, "out", out, slope, false);
         const bool unit = n <= 1 || b.strides(1) == size;
-        const std::unique_ptr<T, void (*)(void*)> scratch(
-            static_cast<T*>(std::aligned_alloc(64, size_t(gemm_scratch) * sizeof(T))), std::free);
-        if (!scratch) throw std::bad_alloc();
-        const Gemm<T> args{.m = m,
-                           .n = n,
-                           .k = k,
-                           .a = static_cast<const T*>(a.data()),
-                           .a_row = a.strides(0) / size,
-                           .a_col = a.strides(1) / size,
-                           .b = static_cast<const T*>(b.data()),
-                           .b_row = unit ? b.strides(0) / size : 1,
-                           .b_col = unit ? 1 : b.strides(1) / size,
-                           .c = c,
-                           .bias = row,
-                           .accumulate = accumulate,
-                           .epilogue = epilogue,
-                           .y = c,
-                           .params = p,
-                           .slope = slopes,
-                           .scratch = scratch.get()};
-        const py::gil_scoped_release release;
-        share_gemm<T>(k_table.product(wanted), args);
+        run_gemm<T>(k_table, wanted,
+                    {.m = m,
+                     .n = n,
+                     .k = k,
+                     .a = static_cast<const T*>(a.data()),
+                     .a_row = a.strides(0) / size,
+                     .a_col = a.strides(1) / size,
+                     .b = static_cast<const T*>(b.data()),
+                     .b_row = unit ? b.strides(0) / size : 1,
+                     .b_col = unit ? 1 : b.strides(1) / size,
+                     .c = c,
+                     .bias = row,
+                     .accumulate = accumulate,
+                     .epilogue = epilogue,
+                     .y = c,
+                     .params = p,
+                     .slope = slopes});
     });
+}
+
+bool ready_gemm(const std::array<PyObject*, 4>& given) {
+    const auto [a_given, b_given, bias_given, out_given] = given;
+    const Ready a(a_given, false, nullptr, true), b(b_given, false, nullptr, true), out(out_given, true);
+    if (!a || !b || !out || a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2) return false;
+    if (a.cols != b.rows || out.rows != a.rows || out.cols != b.cols) return false;
+    if (a.is_double != out.is_double || b.is_double != out.is_double || !out.apart(a) || !out.apart(b)) return false;
+    const bool biased = bias_given != Py_None;
+    const Ready bias(biased ? bias_given : out_given);
+    if (biased && !(bias.row_of(out) && out.apart(bias))) return false;
+    with_table(out, [&]<class T>(const Table<T>& table) {
+        run_gemm<T>(table, Precision::highest,
+                    {.m = a.rows,
+                     .n = b.cols,
+                     .k = a.cols,
+                     .a = a.vector<const T>(),
+                     .a_row = a.turned ? 1 : a.cols,
+                     .a_col = a.turned ? a.rows : 1,
+                     .b = b.vector<const T>(),
+                     .b_row = b.turned ? 1 : b.cols,
+                     .b_col = b.turned ? b.rows : 1,
+                     .c = out.matrix<T>(),
+                     .bias = biased ? bias.vector<const T>() : nullptr,
+                     .y = out.matrix<T>()});
+    });
+    return true;
 }
 
 void moving_average(const py::array& moving, const py::object& value, double momentum, const Isa& isa) {
@@ -168,6 +200,7 @@ void register_ops_layers(py::module_& m) {
     define(m, "gemm", &gemm, arg("a"), arg("b"), arg("out"), arg("bias") = none, arg("accumulate") = false,
            arg("activation") = none, arg("params") = py::tuple(), arg("isa") = none, arg("slope") = none,
            arg("precision") = precision_names[0]);
+    define_ready<4, &ready_gemm>(m, "ready_gemm", "(a, b, bias, out, /)");
     define(m, "moving_average", &moving_average, arg("moving"), arg("value"), arg("momentum"), arg("isa") = none);
     define(m, "column_sums", &column_sums, arg("x"), arg("out"), arg("isa") = none);
     define(m, "gather", &gather, arg("src"), arg("order"), arg("out"), arg("isa") = none);

@@ -13,16 +13,17 @@ namespace fusednet::bindings {
 // One of NumPy's own arrays, of float32 or float64, in C order and aligned, with elements.
 class Ready {
 public:
-    // `like`: what it has to equal in type and shape.
-    explicit Ready(PyObject* object, bool written = false, const Ready* like = nullptr) {
+    // `like`: what it has to equal in type and shape. `turns`: it may be a matrix in Fortran's order.
+    explicit Ready(PyObject* object, bool written = false, const Ready* like = nullptr, bool turns = false) {
         static const PyTypeObject* const type = py::detail::npy_api::get().PyArray_Type_;
         static const PyObject *const single = py::dtype::of<float>().release().ptr(),
                                      *const twice = py::dtype::of<double>().release().ptr();
         using Api = py::detail::npy_api;
         if (Py_TYPE(object) != type) return;
         const auto* const a = py::detail::array_proxy(object);
-        const int wanted =
-            Api::NPY_ARRAY_C_CONTIGUOUS_ | Api::NPY_ARRAY_ALIGNED_ | (written ? Api::NPY_ARRAY_WRITEABLE_ : 0);
+        turned = turns && a->nd == 2 && !(a->flags & Api::NPY_ARRAY_C_CONTIGUOUS_);
+        const int order = turned ? Api::NPY_ARRAY_F_CONTIGUOUS_ : Api::NPY_ARRAY_C_CONTIGUOUS_;
+        const int wanted = order | Api::NPY_ARRAY_ALIGNED_ | (written ? Api::NPY_ARRAY_WRITEABLE_ : 0);
         if ((a->flags & wanted) != wanted) return;
         if (a->descr != single && a->descr != twice) return;
         Index count = 1;
@@ -59,6 +60,7 @@ public:
     const char* data = nullptr;
     Index rows = 0, cols = 0;  // all axes before the last together
     bool is_double = false;
+    bool turned = false;  // a transpose: columns are contiguous
 
 private:
     using Proxy = py::detail::PyArray_Proxy;

@@ -14,7 +14,31 @@ constexpr int gemm_rows(int vectors) noexcept {
     return rows < 14 ? rows : 14;
 }
 constexpr Index gemm_most_rows = gemm_rows(1);
-static_assert(gemm_depth * (gemm_columns + gemm_most_rows) <= gemm_scratch);
+static_assert(gemm_depth * (gemm_columns + gemm_most_rows) + lanes <= gemm_scratch);
+
+// What a product will read next, on its way from memory to the second-level cache: a tile asks for a line at each k.
+struct GemmAhead {
+    static constexpr Index line = 64 / Index(sizeof(T)), lines = gemm_depth / line;  // of a row
+    struct Rows {
+        const T* at;
+        Index next_line, next_row, left;
+    };
+    Rows list[4] = {};  // behind the last of them one with none left
+    Rows* now = list;
+
+    void clear() noexcept {
+        now = list;
+        now->left = 0;
+        count_ = 0;
+    }
+    void add(const T* at, Index next_line, Index next_row, Index rows) noexcept {
+        list[count_++] = {at, next_line, next_row, rows};
+        list[count_].left = 0;
+    }
+
+private:
+    int count_ = 0;
+};
 
 struct GemmTile {
     Index k;
@@ -27,6 +51,7 @@ struct GemmTile {
     Index tail;     // valid lanes of the last vector
     const T* bias;  // null but in the first block of k
     bool accumulate;
+    GemmAhead* ahead;
 };
 
 template <int rows, int vectors>
@@ -43,7 +68,7 @@ void gemm_tile(const GemmTile& t) noexcept {
     const T* a = t.a;
     const T* b = t.b;
     [[maybe_unused]] const M valid = first_lanes(t.tail);
-    for (Index p = 0; p < t.k; ++p, a += t.a_col, b += t.b_row) {
+    const auto add = [&]() FUSEDNET_INLINE_LAMBDA {
         V vb[vectors];
         FUSEDNET_UNROLL
         for (int j = 0; j < vectors; ++j) {
@@ -58,7 +83,24 @@ void gemm_tile(const GemmTile& t) noexcept {
             FUSEDNET_UNROLL
             for (int j = 0; j < vectors; ++j) sum[i][j] = fma(va, vb[j], sum[i][j]);
         }
-    }
+        a += t.a_col;
+        b += t.b_row;
+    };
+    const Index k = t.k;
+    Index p = 0;
+    if constexpr (rows > 2)  // fewer wait for B alone
+        while (p < k && t.ahead->now->left > 0) {
+            GemmAhead::Rows& next = *t.ahead->now;
+            const T* line = next.at;
+            const Index step = next.next_line, end = k - p < GemmAhead::lines ? k : p + GemmAhead::lines;
+            next.at += next.next_row;
+            if (--next.left == 0) ++t.ahead->now;
+            for (; p < end; ++p, line += step) {
+                __builtin_prefetch(line, 0, 2);
+                add();
+            }
+        }
+    for (; p < k; ++p) add();
     FUSEDNET_UNROLL
     for (int i = 0; i < rows; ++i) FUSEDNET_UNROLL
     for (int j = 0; j < vectors; ++j) {
@@ -118,7 +160,7 @@ inline void gemm_pack(const T* b, Index b_row, Index b_col, Index depth, Index c
 }
 
 // Some rows of A, side by side: packed (rows, depth) where A's rows are contiguous, else (depth, rows).
-inline void gemm_pack_rows(GemmTile& t, Index rows, T* packed) noexcept {
+inline void gemm_pack_rows(GemmTile& t, Index rows, Index left, T* packed) noexcept {
     if (t.a_col == 1) {
         for (Index i = 0; i < rows; ++i)
             for_vectors(t.k, [&](Index p, auto part) FUSEDNET_INLINE_LAMBDA {
@@ -126,10 +168,14 @@ inline void gemm_pack_rows(GemmTile& t, Index rows, T* packed) noexcept {
             });
         t.a_row = t.k;
     } else {
-        for (Index p = 0; p < t.k; ++p)
-            for_vectors(rows, [&](Index i, auto part) FUSEDNET_INLINE_LAMBDA {
-                store(packed + p * rows + i, load(t.a + p * t.a_col + i, part), part);
-            });
+        // whole vectors where A has them, of which the next p overwrites the end
+        const bool whole = (rows + lanes - 1) / lanes * lanes <= left;
+        for (Index p = 0; p < t.k; ++p) {
+            const T* from = t.a + p * t.a_col;
+            T* to = packed + p * rows;
+            for (Index i = 0; whole && i < rows; i += lanes) store(to + i, load(from + i));
+            for (Index i = 0; !whole && i < rows; ++i) to[i] = from[i];
+        }
         t.a_col = rows;
     }
     t.a = packed;
@@ -230,6 +276,34 @@ inline bool gemm_collides(Index stride) noexcept {
     return (stride * Index(sizeof(T))) % 1024 == 0;
 }
 
+// Elements of a block's A, B and C that are too many for the second-level cache.
+constexpr Index gemm_far = 1 << 17;
+
+struct GemmPlace {
+    Index col, cols, start, depth, tile, row_tiles, row, rows;
+};
+
+// While a tile's rows are multiplied: the next rows of A and C, and the tile's share of the next block of B.
+inline void gemm_look_ahead(const Gemm<T>& g, const GemmPlace& at, GemmAhead& ahead) noexcept {
+    constexpr Index line = GemmAhead::line, lines = GemmAhead::lines;
+    const Index across = (at.cols + line - 1) / line, next = at.start + at.depth;
+    const bool down = at.row + at.rows < g.m, deeper = next < g.k;
+    ahead.clear();
+    if (!down && !deeper) return;
+    const Index row = down ? at.row + at.rows : 0, k = down ? at.start : next;
+    if (g.a_col == 1)
+        ahead.add(g.a + row * g.a_row + k, line, g.a_row, at.rows);
+    else if (g.a_row == 1)  // a line in each row of what A is the transpose of
+        ahead.add(g.a + row + at.rows - 1 + k * g.a_col, g.a_col, lines * g.a_col, (at.depth + lines - 1) / lines);
+    ahead.add(g.c.row(row) + at.col, g.c.ld, line, across);
+    if (!deeper) return;
+    const Index groups = (at.depth + lines - 1) / lines, group = at.tile * groups / at.row_tiles;
+    if (g.b_col == 1 && group < (at.tile + 1) * groups / at.row_tiles)
+        ahead.add(g.b + (next + group * lines) * g.b_row + at.col, g.b_row, line, across);
+    const Index share = (at.cols + at.row_tiles - 1) / at.row_tiles;
+    if (g.b_row == 1) ahead.add(g.b + next + (at.col + at.tile * share) * g.b_col, line, g.b_col, share);
+}
+
 inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noexcept {
     const Index width = block.vectors * lanes, wide = block.cols - block.thin;
     const Index row_tiles = (g.m + block.rows - 1) / block.rows;
@@ -239,6 +313,8 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
                       (g.k > 16 && ((gemm_collides(g.b_row) && g.m > 8) || g.m > 128));
     const bool pack_rows = block.tiles > 2 && (g.a_col == 1 ? gemm_collides(g.a_row) : g.a_row == 1);
     T* const packed_rows = g.scratch + gemm_depth * gemm_columns;
+    const bool far = g.m * g.k + (g.m + g.k) * block.cols > gemm_far;
+    GemmAhead ahead;
     Index start = 0;
     do {
         const Index depth = g.k - start < gemm_depth ? g.k - start : gemm_depth;
@@ -265,8 +341,10 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
                        .ldc = g.c.ld,
                        .tail = lanes,
                        .bias = nullptr,
-                       .accumulate = g.accumulate || !first};
-            if (pack_rows) gemm_pack_rows(t, rows, packed_rows);
+                       .accumulate = g.accumulate || !first,
+                       .ahead = &ahead};
+            if (far) gemm_look_ahead(g, {col, wide, start, depth, tile, row_tiles, row, rows}, ahead);
+            if (pack_rows) gemm_pack_rows(t, rows, g.m - row, packed_rows);
             for (Index i = 0; i < block.tiles; ++i) {
                 const Index from = block.first(i) * lanes, end = block.first(i + 1) * lanes;
                 t.b = pack ? g.scratch + from * depth : b + from;

@@ -5,13 +5,19 @@ constexpr bool same_type = false;
 template <class A>
 constexpr bool same_type<A, A> = true;
 
-// The source may be unaligned; the copy of one element is a plain load.
+// The source may be unaligned; the copy of one element is a plain load. Memory is asked for the beginning of the next
+// row meanwhile, since nothing else can guess where it lies; it is asked for the rest as that is read.
 template <class S>
 void gather(const GatherArgs<T>& a) noexcept {
     const char* src = static_cast<const char*>(a.src);
     for (Index i = 0; i < a.rows; ++i) {
         const char* from = src + (a.order ? static_cast<Index>(a.order[i]) : i) * a.src_row_bytes;
         T* to = a.dst.row(i);
+        if (a.order && i + 1 < a.rows) {
+            const char* next = src + static_cast<Index>(a.order[i + 1]) * a.src_row_bytes;
+            const Index bytes = a.cols * Index(sizeof(S));
+            for (Index at = 0; at < bytes && at < 512; at += 64) __builtin_prefetch(next + at);
+        }
         if constexpr (same_type<S, T>) {
             __builtin_memcpy(to, from, size_t(a.cols) * sizeof(T));
             continue;

@@ -211,6 +211,7 @@ def ready_batchnorm_forward(
     epsilon: float,
     /,
 ) -> bool: ...
+def ready_gemm(a: object, b: object, bias: object, out: object, /) -> bool: ...
 def ready_batchnorm_backward(
     row: int,
     params: Sequence[float],
