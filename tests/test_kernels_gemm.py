@@ -12,7 +12,7 @@ import oracle
 from fusednet import _native
 from helpers import Guarded, assert_close
 
-# The last two have panels of 256 columns, whose rows of A are packed, and more of A, B and C than the second-level cache.
+# The last two have panels of 256 columns, whose rows of A are packed, and more than the second-level cache holds.
 SHAPES = [
     (1, 1, 1), (1, 10, 3), (5, 1, 7), (2, 3, 1), (8, 48, 16), (9, 49, 17), (50, 300, 784), (50, 10, 100),
     (67, 131, 200), (13, 33, 3000), (128, 16, 64), (7, 200, 31), (199, 67, 5), (6, 16, 257), (31, 95, 129),
