@@ -279,6 +279,7 @@ inline bool gemm_collides(Index stride) noexcept {
 // Elements of a block's A, B and C that are too many for the second-level cache.
 constexpr Index gemm_far = 1 << 17;
 
+// Where a product is: in a block of `cols` columns and `depth` of k, at tile number `tile` of those below each other.
 struct GemmPlace {
     Index col, cols, start, depth, tile, row_tiles, row, rows;
 };
@@ -297,11 +298,14 @@ inline void gemm_look_ahead(const Gemm<T>& g, const GemmPlace& at, GemmAhead& ah
         ahead.add(g.a + row + at.rows - 1 + k * g.a_col, g.a_col, lines * g.a_col, (at.depth + lines - 1) / lines);
     ahead.add(g.c.row(row) + at.col, g.c.ld, line, across);
     if (!deeper) return;
-    const Index groups = (at.depth + lines - 1) / lines, group = at.tile * groups / at.row_tiles;
-    if (g.b_col == 1 && group < (at.tile + 1) * groups / at.row_tiles)
-        ahead.add(g.b + (next + group * lines) * g.b_row + at.col, g.b_row, line, across);
-    const Index share = (at.cols + at.row_tiles - 1) / at.row_tiles;
-    if (g.b_row == 1) ahead.add(g.b + next + (at.col + at.tile * share) * g.b_col, line, g.b_col, share);
+    if (g.b_col == 1) {
+        const Index groups = (at.depth + lines - 1) / lines, group = at.tile * groups / at.row_tiles;
+        if (group < (at.tile + 1) * groups / at.row_tiles)
+            ahead.add(g.b + (next + group * lines) * g.b_row + at.col, g.b_row, line, across);
+    } else {
+        const Index share = (at.cols + at.row_tiles - 1) / at.row_tiles;
+        ahead.add(g.b + next * g.b_row + (at.col + at.tile * share) * g.b_col, line, g.b_col, share);
+    }
 }
 
 inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noexcept {
@@ -313,7 +317,7 @@ inline void gemm_block(const Gemm<T>& g, Index col, const GemmBlock& block) noex
                       (g.k > 16 && ((gemm_collides(g.b_row) && g.m > 8) || g.m > 128));
     const bool pack_rows = block.tiles > 2 && (g.a_col == 1 ? gemm_collides(g.a_row) : g.a_row == 1);
     T* const packed_rows = g.scratch + gemm_depth * gemm_columns;
-    const bool far = g.m * g.k + (g.m + g.k) * block.cols > gemm_far;
+    const bool far = block.tiles > 0 && g.m * g.k + (g.m + g.k) * block.cols > gemm_far;
     GemmAhead ahead;
     Index start = 0;
     do {

@@ -39,7 +39,7 @@ def gemm(
     """
     plain = isa is None and not accumulate and precision == "highest"
     if plain and type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2:
-        c: Any = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
+        c: Array = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
         if _native.ready_gemm(a, b, bias, c):
             return c
     left = _strided("a", a)
