@@ -25,7 +25,6 @@ ON_DEVICE = nets.WITH_TARGET + nets.WITHOUT_TARGET
 
 
 @pytest.mark.parametrize("full_batch", [False, True])
-@pytest.mark.parametrize("device", DEVICES)
 def test_a_run_on_a_device_is_as_many_steps_as_it_says(device, full_batch):
     task = side_fusednet.TASKS["device step"](replace(SMALL, device=device, full_batch=full_batch).work())
     assert isinstance(task.x, fusednet.DeviceArray)
