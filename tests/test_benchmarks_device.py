@@ -200,7 +200,7 @@ def test_a_line_for_each_target_and_gpu():
 )
 def test_when_rows_with_a_target_come_is_for_a_device(groups, when, words):
     with pytest.raises(ValueError, match=re.escape(f"[bench] {words}")):
-        run.run(groups, targeted=when, say=lambda line: None)
+        run.run(groups, targeted=when, only="no such row", say=lambda line: None)
 
 
 def test_the_command_takes_it(tmp_path):
