@@ -40,6 +40,7 @@ class Bench:
     quick: bool = False
     only: str = ""
     data: str | None = None
+    targets: str = "first"
     say: Callable[[str], object] = lambda line: print(line, flush=True)
     rows: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)

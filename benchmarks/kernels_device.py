@@ -26,20 +26,24 @@ def gemm_name(device: str) -> str:
     return f"GEMM {SQUARE}x{SQUARE} by {SQUARE}x{SQUARE}, {device}"
 
 
-def kernels(bench: Bench, device: str) -> None:
-    """A call of ours waits for the device, and makes room for the vectors that it returns; torch's is waited for."""
+def rates(bench: Bench, device: str) -> None:
+    """What the device's memory and products allow."""
     copy = {"elements": COPIED, "device": device}
     torch = Rival(TORCH, "torch", "device copy", compared=False)
     rows = _row(bench, f"copy, {COPIED} elements, {device}", "device copy", copy, [torch], bytes=8.0 * COPIED)
     _best(bench, f"copy on {device}", rows, 8.0 * COPIED)
-    work: dict[str, Any] = {"rows": NORM[0], "columns": NORM[1], "device": device}
-    _passing(bench, norm_name(device), "batchnorm", work, 24.0 * NORM[0] * NORM[1])
-    work = {"elements": ADAM, "device": device}
-    _passing(bench, adam_name(device), "clipped adam", work, 32.0 * ADAM, tolerance=1e-3)
     work = {**dict.fromkeys("mkn", SQUARE), "device": device}
     torch = Rival(TORCH, "torch", "gemm", note="torch.mm, no TF32")
     rows = _row(bench, gemm_name(device), "gemm", work, [torch], flops=2.0 * SQUARE**3)
     _best(bench, f"GFLOP/s, {device}", rows, 2.0 * SQUARE**3)
+
+
+def with_targets(bench: Bench, device: str) -> None:
+    """A call of ours waits for the device, and makes room for the vectors that it returns; torch's is waited for."""
+    work: dict[str, Any] = {"rows": NORM[0], "columns": NORM[1], "device": device}
+    _passing(bench, norm_name(device), "batchnorm", work, 24.0 * NORM[0] * NORM[1])
+    work = {"elements": ADAM, "device": device}
+    _passing(bench, adam_name(device), "clipped adam", work, 32.0 * ADAM, tolerance=1e-3)
 
 
 def _passing(bench: Bench, name: str, make: str, work: dict[str, Any], bytes_: float, tolerance: float = 1e-4) -> None:

@@ -132,13 +132,15 @@ ODD_MIDDLE = Net((1000, 777, 333, 11), 129)
 WIDE = Net((8192, 8192, 8192, 10), 4096)
 LARGE_BATCH = replace(LARGE, batch=4096)
 NARROW = replace(SMALL, widths=(256, 256, 256, 2))
-ON_DEVICE = (  # first those that have a target there: the time may not last for all
-    SMALL,
-    FIRST,
+NARROW_WITH_TARGET = (SMALL, FIRST)  # on a device
+WIDE_WITH_TARGET = (
     MIDDLE,
     LARGE_BATCH,
     replace(LARGE_BATCH, precision="high"),
     replace(LARGE_BATCH, precision="medium"),
+)
+WITH_TARGET = NARROW_WITH_TARGET + WIDE_WITH_TARGET
+WITHOUT_TARGET = (
     WIDE,
     NARROW,
     TINY_BATCHES,

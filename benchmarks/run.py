@@ -28,6 +28,7 @@ GROUPS: dict[str, Callable[[Bench], None]] = {
     "jobs": jobs.jobs,
     "threads": jobs.threads,
 }
+TARGETS = ("first", "only", "last")  # when rows of a device come that have a target
 SCHEMA = 1
 
 
@@ -39,6 +40,7 @@ def run(
     quick: bool = False,
     only: str = "",
     rivals: str | None = None,
+    targeted: str = TARGETS[0],
     data: str | None = None,
     json_file: Path | None = None,
     plots: Path | None = None,
@@ -53,6 +55,8 @@ def run(
         quick: fewer rows and shorter rounds.
         only: rows whose name contains this.
         rivals: libraries of `team.RIVALS` between commas; all if None, none if empty.
+        targeted: of group `device`, rows that have a target: "first", or "last"; "only" those, beside the sides that
+            targets name.
         data: folder with MNIST's IDX files.
         json_file: where the record goes, that of an interrupted run too.
         plots: folder of the pictures.
@@ -60,7 +64,7 @@ def run(
 
     Raises:
         KeyboardInterrupt: after it has kept what was measured until then.
-        ValueError: for an unknown group or library, or a number below 1.
+        ValueError: for an unknown group, library or word, or a number below 1.
     """
     for name in groups:
         if name not in GROUPS:
@@ -69,6 +73,12 @@ def run(
     for name in asked:
         if name not in RIVALS:
             raise _names.unknown("bench", "--rivals", name, RIVALS)
+    if targeted not in TARGETS:
+        raise _names.unknown("bench", "--targets", targeted, TARGETS)
+    if targeted != TARGETS[0] and list(groups) != ["device"]:
+        raise ValueError(
+            f"[bench] --targets {targeted} expects the group device alone, got {', '.join(groups) or 'all'}"
+        )
     counts = sorted(set(threads or [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]))
     for option, value in (("--rounds", rounds), ("--threads", counts[0])):
         if value is not None and value < 1:
@@ -79,7 +89,7 @@ def run(
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is told before the work
     with Team(asked) as team:
-        bench = Bench(team, counts, rounds or (3 if quick else 7), 0.02 if quick else 0.05, quick, only, data)
+        bench = Bench(team, counts, rounds or (3 if quick else 7), 0.02 if quick else 0.05, quick, only, data, targeted)
         if say is not None:
             bench.say = say
         machine = about()
@@ -110,6 +120,7 @@ def run(
                 "quick": quick,
                 "only": only,
                 "rivals": asked,
+                "targets": targeted,
             },
             "took": round(seconds, 1),
             "interrupted": interrupted,

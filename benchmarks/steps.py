@@ -107,28 +107,64 @@ def neighbours(bench: Bench, net: Net) -> None:
 def device(bench: Bench) -> None:
     """Kernels on a device; training steps, against rivals that train there with CUDA graphs or an epoch at once.
 
-    All sides' rows lie there before the clock starts; one network is timed once more with ours in NumPy arrays.
+    All sides' rows lie there before the clock starts; one network is timed once more with ours in NumPy arrays. What
+    has a target comes first or last, or alone.
     """
     bench.title("device: time of a training step on the device; rival's time / ours")
     names = [name for name in _native.device_names() if name != "cpu" and not _native.why_no_device(name)]
     if not names:
         bench.skip("device", "all rows", _native.why_no_device("cuda"))
     for name in names:
-        kernels_device.kernels(bench, name)
-        for net in (replace(net, device=name) for net in (nets.ON_DEVICE[:2] if bench.quick else nets.ON_DEVICE)):
-            # the second compiles forward and backward pass; clipping and the fused optimizer come after them
-            note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
-            rivals = (
-                Rival("torch eager", "torch", "device step", note=note),
-                Rival(targets.GRAPHS, "torch", "graph step", note=note),
-                Rival("JAX scan", "jax", "scan", note=note),
-            )
-            _device_step(bench, net, net.name, "device step", rivals)
+        if bench.targets == "only":
+            _device_targets(bench, name)
+            continue
+        kernels_device.rates(bench, name)
+        if bench.targets == "first":
+            _device_beside_all(bench, name)
+        for net in () if bench.quick else nets.WITHOUT_TARGET:
+            _device_net(bench, net, name, _device_rivals(net))
         net = replace(nets.FROM_THE_HOST, device=name)
         there = Rival(ROWS_THERE, OURS, "device step", compared=False)
         _device_step(bench, net, f"{net.name}, rows of the host", "step", (there,))
-        for net in (replace(net, device=name) for net in (() if bench.quick else nets.IN_PROGRAMS)):
-            _device_step(bench, net, net.name, "device step", ())
+        for net in () if bench.quick else nets.IN_PROGRAMS:
+            _device_net(bench, net, name, ())
+        if bench.targets == "last":
+            _device_beside_all(bench, name)
+
+
+def _device_rivals(net: Net) -> tuple[Rival, ...]:
+    note = {"highest": "", "high": "float32", "medium": "bf16 autocast"}[net.precision]
+    return (
+        Rival("torch eager", "torch", "device step", note=note),
+        # forward and backward pass; clipping and the fused optimizer come after them
+        Rival(targets.GRAPHS, "torch", "graph step", note=note),
+        Rival("JAX scan", "jax", "scan", note=note),
+    )
+
+
+def _device_beside_all(bench: Bench, device: str) -> None:
+    """What has a target, beside all rivals."""
+    kernels_device.with_targets(bench, device)
+    for net in nets.NARROW_WITH_TARGET if bench.quick else nets.WITH_TARGET:
+        _device_net(bench, net, device, _device_rivals(net))
+
+
+def _device_targets(bench: Bench, device: str) -> None:
+    """What has a target, beside the sides that it names; first what takes longest, lest no time be left for it."""
+
+    def beside_named(nets_: tuple[Net, ...]) -> None:
+        for net in nets_:
+            named = tuple(rival for rival in _device_rivals(net) if rival.label == targets.GRAPHS)
+            _device_net(bench, net, device, named)
+
+    beside_named(() if bench.quick else nets.WIDE_WITH_TARGET)
+    kernels_device.with_targets(bench, device)
+    beside_named(nets.NARROW_WITH_TARGET)
+
+
+def _device_net(bench: Bench, net: Net, device: str, rivals: tuple[Rival, ...]) -> None:
+    net = replace(net, device=device)
+    _device_step(bench, net, net.name, "device step", rivals)
 
 
 def _device_step(bench: Bench, net: Net, name: str, make: str, rivals: tuple[Rival, ...]) -> None:

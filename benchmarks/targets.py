@@ -31,7 +31,8 @@ class Target:
         reach: that is hoped for, or None.
         rows: whether a row is meant.
         threads: of the row; 0 for the most of the run.
-        also: a side that serves as well as the rival: the faster of both counts.
+        also: a copy that serves as well as the rival, which is one: the faster of both counts, and where one of them
+            was not timed, the fastest of the run.
     """
 
     work: str
@@ -154,6 +155,8 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 sides = {target.rival, target.also}
                 entries = [entry for entry in row.get("rivals", ()) if entry["side"] in sides]
                 found += [(entry["ratio"]["median"], row["row"], roof.ratio(row, entry)) for entry in entries]
+                share = roof.share(row) if target.also and len(entries) == 1 else None
+                found += [] if share is None else [(share, row["row"], None)]
                 lost += not entries
         ratio, worst, at_roof = min(found, key=lambda entry: entry[0], default=(None, "", None))
         verdict = "not measured" if ratio is None else "met" if ratio >= target.least else "missed"
@@ -202,9 +205,18 @@ class _Roof:
         if "flops" in row and where in self.products and not any(word in row["row"] for word in _REDUCED):
             return float(seconds * self.products[where] / row["flops"])
         if "bytes" in row and where in self.copies:
-            copies = self.copies[where]  # of the size that is nearest
-            return float(seconds * copies[min(copies, key=lambda size: abs(size - row["bytes"]))] / row["bytes"])
+            return float(seconds * self._copy(row) / row["bytes"])
         return None
+
+    def share(self, row: Row) -> float | None:
+        """Of the copy's bandwidth, that ours has."""
+        known = "bytes" in row and self._where(row) in self.copies
+        return row["bytes"] / row["seconds"]["median"] / self._copy(row) if known else None
+
+    def _copy(self, row: Row) -> float:
+        """Bandwidth of the copy whose size is nearest."""
+        copies = self.copies[self._where(row)]
+        return copies[min(copies, key=lambda size: abs(size - row["bytes"]))]
 
 
 def _limit(row: Row) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 
 import devices
 import helpers
-from fusednet import _native
 
 # The same examples on every run; `--hypothesis-profile=long` draws new ones, and many.
 settings.register_profile(
@@ -18,11 +17,6 @@ settings.register_profile(
 )
 settings.register_profile("long", max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("short")
-
-
-if os.environ.get("FUSEDNET_KEEP_DEVICE_MEMORY") == "0":  # so that compute-sanitizer knows where an array ends
-    for _name in devices.DEVICES:
-        _native.keep_device_memory(_name, 0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

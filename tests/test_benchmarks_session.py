@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from devices import DEVICES
+import sanitized
+from fusednet import _native
+from ops_calls import CALLS
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu_session.sh"
-PARTS = ["build", "info", "device", "suite", "memcheck", "racecheck", "initcheck", "panels", "bench"]
+PARTS = ["build", "info", "device", "suite", "memcheck", "racecheck", "initcheck", "panels", "targets", "bench"]
 BESIDE = {"memcheck", "racecheck", "initcheck"}  # one another
 
-AFFECTING = {"ARCHITECTURE", "FUSEDNET_DEVICE", "LIMIT", "CXX"}
+WAYS = [("", "_forward"), ("", "_backward"), ("", "_update"), ("loss ", ""), ("metric ", ""), ("constrain ", "")]
+AFFECTING = {"ARCHITECTURE", "FUSEDNET_DEVICE", "LIMIT", "CXX", "PARTS", "INSTALLED"}
 
 # Notes what it is asked for, then does what WANTED has for the first pattern in it: [pattern, output, status, seconds].
 FAKE = """#!{python} -IS
@@ -48,7 +51,7 @@ def session(tmp_path):
         path.write_text(FAKE.format(python=sys.executable))
         path.chmod(0o755)
 
-    def run(*wanted, gpu="9.0", cwd=tmp_path, **more):
+    def run(*wanted, gpu="9.0", cwd=tmp_path, script=SCRIPT, **more):
         answers = [*wanted, ["^nvidia-smi", gpu, 0 if gpu else 9, 0]]
         notes = tmp_path / "notes"
         notes.unlink(missing_ok=True)
@@ -56,7 +59,7 @@ def session(tmp_path):
         env |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(programs / "python")}
         env |= {"WANTED": json.dumps(answers), "NOTES": str(notes), "OUT": str(tmp_path / "out"), **more}
         done = subprocess.run(
-            ["bash", str(SCRIPT)], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+            ["bash", str(script)], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
         )
         return done, [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
 
@@ -88,6 +91,69 @@ def test_all_parts_in_their_order(session, tmp_path):
     build = next(line for line, _, _ in asked if "pip install" in line)
     assert "CMAKE_CUDA_ARCHITECTURES=90" in build.split("cmake.define.")[2]
     assert [device for line, _, device in asked if "tests/test_layers.py" in line] == ["cuda"]
+    records = [argv[argv.index("--json") + 1] for line, argv, _ in asked if "fusednet bench device" in line]
+    assert records == [str(tmp_path / "out" / f"{name}.json") for name in ("panels", "targets", "bench")]
+
+
+def test_rows_with_a_target_have_the_time_first(session):
+    """Beside the library that targets name alone; what they leave is for all other rows, with all rivals."""
+    _, asked = session()
+    runs = [argv for line, argv, _ in asked if "fusednet bench device" in line]
+    when = [argv[argv.index("--targets") + 1] if "--targets" in argv else "" for argv in runs]
+    assert when == ["", "only", "last"]
+    assert [argv[argv.index("--rivals") + 1] for argv in runs] == ["", "torch", "torch,jax"]
+
+
+def of(done):
+    return re.findall(r"^== (\w+): \d+ s, passed$", done.stdout, re.MULTILINE)
+
+
+def test_parts_by_name(session, tmp_path):
+    """With the build of before, where it is of the same files for the same GPU; logs of other parts stay."""
+    log = tmp_path / "out" / "suite.log"
+    done, _ = session(PARTS="suite")
+    assert of(done) == ["build", "info", "suite"]  # there was none
+    before = log.stat()
+    done, asked = session(PARTS="targets sanitizers")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert of(done) == ["info", "memcheck", "racecheck", "initcheck", "targets"]
+    assert "== build: kept, of the same files" in done.stdout
+    assert not any("pip install" in line for line, _, _ in asked)
+    assert log.stat() == before
+    for again in (["PARTS", "build"], ["ARCHITECTURE", "100"], ["PARTS", ""]):
+        done, asked = session(**dict([["PARTS", "racecheck"], again]))
+        assert "build" in of(done), again
+        assert sum("pip install" in line for line, _, _ in asked) == 1
+
+
+@pytest.mark.parametrize("changed", ["csrc/a.cu", "python/b.py", "benchmarks/c.py", "CMakeLists.txt"])
+def test_a_build_of_other_files_is_not_kept(session, tmp_path, changed):
+    tree = tmp_path / "tree"
+    for name in ("csrc/a.cu", "python/b.py", "benchmarks/c.py", "CMakeLists.txt", "pyproject.toml"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("before")
+    shutil.copy(SCRIPT, tree / "benchmarks")
+    script = tree / "benchmarks" / SCRIPT.name
+    assert "build" in of(session(script=script, PARTS="targets")[0])
+    (tree / "benchmarks" / "results").mkdir()
+    (tree / "benchmarks" / "results" / "record.json").write_text("of an earlier run")
+    assert "build" not in of(session(script=script, PARTS="targets")[0])
+    (tree / changed).write_text("after")
+    assert "build" in of(session(script=script, PARTS="targets")[0])
+
+
+def test_a_build_that_fails_is_none_to_keep(session):
+    session(PARTS="suite")
+    assert session(["pip install", "why", 1, 0], PARTS="build")[0].returncode == 1
+    assert "build" in of(session(PARTS="suite")[0])
+
+
+def test_a_part_that_there_is_not(session):
+    done, asked = session(PARTS="targets bnech")
+    assert done.returncode == 2
+    assert "PARTS expects some of build, info, device" in done.stderr
+    assert "got bnech" in done.stderr
+    assert not any("pip" in line for line, _, _ in asked)
 
 
 def test_every_test_of_the_device_is_run_there(session):
@@ -98,24 +164,56 @@ def test_every_test_of_the_device_is_run_there(session):
     assert {"test_device_launches.py", "test_device_large.py"} <= files
 
 
-@pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
+def test_files_whose_models_train_there(session):
+    """One list, of files that are there; the host's checks read it as well."""
+    listed = (ROOT / "tests" / "on_devices.txt").read_text().split()
+    _, asked = session()
+    (found,) = (argv for line, argv, device in asked if device == "cuda")
+    assert [argument for argument in found if argument.startswith("tests/")] == listed
+    assert len(listed) == 12
+    assert all((ROOT / name).is_file() for name in listed)
+    ci = ROOT / ".ci" / "run"
+    if ci.is_file():  # source archives have none
+        assert "mapfile -t files <tests/on_devices.txt" in ci.read_text()
+
+
 def test_what_the_sanitizers_see(session):
-    """Few tests, and among them what shares launches and each kind of kernel: all names that are chosen exist."""
+    """All three the same, by the Python that is named, and no test runner."""
     _, asked = session()
     runs = [argv for line, argv, _ in asked if line.startswith("compute-sanitizer")]
     assert sorted(argv[2] for argv in runs) == sorted(BESIDE)
-    chosen = runs[0][runs[0].index("-k") + 1].replace("cuda-", "cuda_emulated-")
-    files = [argument for argument in runs[0] if argument.startswith("tests/")]
-    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *files, "-k", chosen]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    names = [line for line in done.stdout.splitlines() if "::" in line]
-    launches = [name for name in names if "test_device_launches.py" in name]
-    assert len(launches) == 3
-    kinds = re.findall(r"\b(?:cuda_emulated-\w+|softmax_crossentropy)", re.sub(r"\S*-odd-\S*", "", chosen))
-    assert len(kinds) == 12
-    for kind in kinds:
-        assert sum(f"{kind}" in name for name in names if name not in launches) == 1, kind
-    assert len(names) == len(launches) + len(kinds)
+    for argv in runs:
+        assert [Path(argument).name for argument in argv[-2:]] == ["python", "sanitized.py"]
+        assert argv[argv.index("--error-exitcode") + 1] == "9"
+
+
+def test_all_that_they_see_ends_and_is_named(device):
+    command = [sys.executable, str(ROOT / "tests" / "sanitized.py"), device]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    lines = done.stdout.splitlines()
+    ended = [re.fullmatch(r"ended: (.*) \(\d+\.\d s\)", line)[1] for line in lines[:-1]]
+    assert ended == [name for name, _ in sanitized.cases()]
+    assert lines[-1] == f"all {len(ended)} ended"
+    assert ended[:2] == ["step, a graph", "step, a program"]
+    assert {"step, float64", "product of the library"} <= set(ended)
+
+
+def test_a_kernel_of_each_kind_is_among_them():
+    tables = [_native.activation_rows(), _native.noise_rows(), _native.optimizer_rows(), _native.loss_rows()]
+    named = set()
+    for table in [*tables, _native.metric_rows(), _native.constraint_rows()]:
+        ways = {f"{pre}{row['name']}{post}" for row in table for pre, post in WAYS} & set(CALLS)
+        assert ways & set(sanitized.KINDS)
+        named |= ways
+    assert set(CALLS) - named <= set(sanitized.KINDS)
+    assert set(sanitized.KINDS) <= set(CALLS)
+    assert len(set(sanitized.KINDS)) == len(sanitized.KINDS)
+
+
+def test_how_far_a_sanitizer_came_is_told(session):
+    said = "ended: step, a graph (3.1 s)\n========= Warning"
+    done, _ = session(["--tool racecheck", said, 0, 0])
+    assert re.search(r"== racecheck: .*\n   ended: step, a graph \(3.1 s\)\n   ========= Warning", done.stdout)
 
 
 @pytest.mark.parametrize("gpu", ["", "NVIDIA-SMI has failed because it couldn't communicate"])
@@ -157,13 +255,13 @@ def test_the_gate_is_whether_cuda_is_available(session):
 
 @pytest.mark.slow
 def test_what_failed_is_told_from_what_had_no_time(session):
-    done, _ = session(["bench device --rounds", "row", 0, 50], LIMIT="20")
+    done, _ = session(["--targets only", "row", 0, 50], LIMIT="20")
     assert done.returncode == 3
-    assert re.search(r"== bench: \d+ s, timed out", done.stdout)
-    assert "failed: none; without time enough: bench" in done.stdout
+    assert re.search(r"== targets: \d+ s, timed out", done.stdout)
+    assert "failed: none; without time enough: targets bench" in done.stdout
     # what was found before the time was over counts as found
     failed = ["--tool memcheck", "FAILED tests/a.py::b", 1, 0]
-    race = ["bench device --rounds", "========= Error: Race", 0, 50]
+    race = ["--targets last", "========= Error: Race", 0, 50]
     done, _ = session(failed, race, LIMIT="20")
     assert done.returncode == 1
     assert "1 FAILED tests/a.py::b" in done.stdout

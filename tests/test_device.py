@@ -263,10 +263,16 @@ def test_unknown_and_missing_devices(monkeypatch):
         fusednet.Sequential(NETS["wide"]()).compile("adam", "mse")
 
 
-def test_the_benchmark_has_rows_for_each_device(monkeypatch):
+@pytest.mark.parametrize("when", ["first", "only", "last"])
+def test_the_benchmark_has_rows_for_each_device(monkeypatch, when):
     """Without a device it is said why there are none."""
     net = nets.Net((6, 8, 7, 3), 5)
-    monkeypatch.setattr(nets, "ON_DEVICE", (net, replace(net, precision="medium")))
+    other = replace(net, batch=6)
+    wide = replace(net, precision="medium")
+    monkeypatch.setattr(nets, "NARROW_WITH_TARGET", (net,))
+    monkeypatch.setattr(nets, "WIDE_WITH_TARGET", (wide,))
+    monkeypatch.setattr(nets, "WITH_TARGET", (net, wide))
+    monkeypatch.setattr(nets, "WITHOUT_TARGET", (other,))
     monkeypatch.setattr(nets, "FROM_THE_HOST", net)
     monkeypatch.setattr(nets, "IN_PROGRAMS", (replace(net, programs=True),))
     monkeypatch.setattr(kernels_device, "NORM", (40, 12))
@@ -275,13 +281,21 @@ def test_the_benchmark_has_rows_for_each_device(monkeypatch):
     monkeypatch.setattr(kernels_device, "SQUARE", 24)
     said = []
     with Team([]) as workers:
-        bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append)
+        bench = Bench(workers, [1], rounds=3, seconds=0.01, say=said.append, targets=when)
         steps.device(bench)
     expected = []
     for name in DEVICES:
-        expected += [f"copy, 4096 elements, {name}", kernels_device.norm_name(name), kernels_device.adam_name(name)]
-        first, second, last = (replace(net, device=name).name for net in (*nets.ON_DEVICE, *nets.IN_PROGRAMS))
-        expected += [kernels_device.gemm_name(name), first, second, f"{first}, rows of the host", last]
+        kernels = [kernels_device.norm_name(name), kernels_device.adam_name(name)]
+        narrow, large, rest, last = (replace(net, device=name).name for net in (net, wide, other, *nets.IN_PROGRAMS))
+        rates = [f"copy, 4096 elements, {name}", kernels_device.gemm_name(name)]
+        targeted, others = [*kernels, narrow, large], [rest, f"{narrow}, rows of the host", last]
+        expected += {
+            "first": [*rates, *targeted, *others],
+            "only": [large, *kernels, narrow],
+            "last": [*rates, *others, *targeted],
+        }[when]
+        if when == "only":
+            continue
         assert bench.roof[f"copy on {name}"] > 0
         (gemm,) = (row for row in bench.rows if row["row"] == kernels_device.gemm_name(name))
         assert bench.roof[f"GFLOP/s, {name}"] == 2 * 24**3 / gemm["seconds"]["median"] / 1e9

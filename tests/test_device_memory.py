@@ -27,7 +27,7 @@ def kept(device):
     assert _native.kept_device_memory(device) == 0
     _native.keep_device_memory(device, EIGHTH)
     yield lambda: _native.kept_device_memory(device)
-    _native.keep_device_memory(device, 0 if os.environ.get("FUSEDNET_KEEP_DEVICE_MEMORY") == "0" else EIGHTH)
+    _native.keep_device_memory(device, EIGHTH)
 
 
 def test_memory_is_used_again(device, kept):

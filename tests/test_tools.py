@@ -122,3 +122,48 @@ def test_the_report_of_cuda_kernels(tmp_path, log, architectures, status, words)
     assert done.returncode == status, done.stdout + done.stderr
     for word in words:
         assert word in done.stdout
+
+
+SKIPS = """SKIPPED [3] tests/conftest.py:64: this machine has no device
+SKIPPED [1] tests/test_a.py:8: this CPU lacks amx: and more
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "status", "words"),
+    [
+        (SKIPS + "12 passed, 4 skipped in 3.10s\n", 0, ["all skips are for reasons that are allowed"]),
+        ("12 passed in 3.10s\n", 0, []),
+        (
+            SKIPS + "SKIPPED [2] tests/test_b.py: this CPU lacks amx\n12 passed, 6 skipped in 3.10s (0:01:02)\n",
+            1,
+            ["tests/test_b.py: skipped 2 times, which is not allowed: this CPU lacks amx"],
+        ),
+        ("12 passed, 4 skipped in 3.10s\n", 1, ["4 skipped, but reasons of 0", "-rs"]),
+        (SKIPS, 1, ["no closing line"]),
+    ],
+)
+def test_skips_that_are_not_allowed(tmp_path, log, status, words):
+    (tmp_path / "log").write_text(log)
+    (tmp_path / "allowed").write_text("# why\nthis \\w+ has no device\n\nthis CPU lacks (amx|avx): and more\n")
+    done = run("check_skips.py", tmp_path / "log", tmp_path / "allowed")
+    assert done.returncode == status, done.stdout + done.stderr
+    assert all(word in done.stdout for word in words), done.stdout
+    assert "conftest" not in done.stdout
+
+
+def test_skips_as_pytest_shows_them(tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.skip(reason='one: of two')\n"
+        "@pytest.mark.parametrize('i', range(3))\n"
+        "def test_a(i): pass\n"
+        "def test_b(): pytest.importorskip('no_such_package')\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-c", "/dev/null", "-p", "no:cacheprovider", str(tmp_path)]
+    (tmp_path / "log").write_text(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout)
+    (tmp_path / "allowed").write_text("one: of two\n")
+    done = run("check_skips.py", tmp_path / "log", tmp_path / "allowed")
+    assert done.returncode == 1
+    assert "skipped 1 times, which is not allowed: could not import 'no_such_package'" in done.stdout
+    assert len(done.stdout.splitlines()) == 1, done.stdout

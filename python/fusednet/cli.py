@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="fewer rows and shorter rounds: two minutes")
     bench.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains this")
     bench.add_argument("--rivals", metavar="NAMES", help="among torch,jax,keras,sklearn (default: those installed)")
+    bench.add_argument(
+        "--targets",
+        default="first",
+        metavar="WHEN",
+        help="rows on a device that have a target: first, last, or only those, beside what the targets name",
+    )
     bench.add_argument("--rounds", type=int, metavar="N", help="turns of each side (default: 7, quick 3)")
     bench.add_argument("--threads", type=int, nargs="+", metavar="N", help="default: 1 2")
     bench.add_argument("--data", metavar="DIR", help="folder with MNIST's IDX files (default: FUSEDNET_DATA's mnist)")
@@ -110,6 +116,7 @@ def _bench(options: argparse.Namespace) -> int:
         quick=options.quick,
         only=options.only,
         rivals=options.rivals,
+        targeted=options.targets,
         data=options.data,
         json_file=options.json,
         plots=options.plots,
