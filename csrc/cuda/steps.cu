@@ -1,4 +1,6 @@
 // The ends of steps, which the device decides by itself, and many steps in one launch.
+#include <mutex>
+
 #include "target.h"
 
 #include "device.h"
@@ -111,24 +113,30 @@ void launch_program(const Program& program, int64_t times) noexcept {
     note_launch("of steps in one launch");
 }
 
+// Asked for by each queue until it is found: what has failed once, as for want of memory, may go well later.
 void* chip_of_programs(size_t* bytes) noexcept {
     struct Chip {
-        void* memory = nullptr;
-        size_t bytes = 0;
+        void* memory;
+        size_t bytes;
     };
-    static const Chip found = [] {
-        Chip chip;
+    static std::mutex lock;
+    static Chip found = {};
+    const std::lock_guard guard(lock);
+    if (!found.memory) {
+        Chip chip = {};
+        void** told = nullptr;  // no workspace: the queue would be done with where there is no room for that
         const size_t allowed = allowed_shared_bytes();
-        void** const told = workspace<void*>(Space::own, 1);
-        if (!told || allowed <= sizeof(ProgramMemory)) return chip;
-        chip.bytes = (allowed - sizeof(ProgramMemory)) / 16 * 16;
-        const bool known =
-            start({.blocks = 1, .chip_bytes = chip.bytes, .tells = told}, 0) == cudaSuccess &&
-            cudaMemcpyAsync(&chip.memory, told, sizeof chip.memory, cudaMemcpyDeviceToHost, stream()) == cudaSuccess &&
-            cudaStreamSynchronize(stream()) == cudaSuccess;
-        return known ? chip : Chip{};
-    }();
-    (void)cudaGetLastError();
+        if (allowed > sizeof(ProgramMemory) && cudaMalloc(&told, sizeof *told) == cudaSuccess) {
+            chip.bytes = (allowed - sizeof(ProgramMemory)) / 16 * 16;
+            const bool known =
+                start({.blocks = 1, .chip_bytes = chip.bytes, .tells = told}, 0) == cudaSuccess &&
+                cudaMemcpyAsync(&chip.memory, told, sizeof *told, cudaMemcpyDeviceToHost, stream()) == cudaSuccess &&
+                cudaStreamSynchronize(stream()) == cudaSuccess;
+            if (known) found = chip;
+        }
+        (void)cudaFree(told);
+        (void)cudaGetLastError();
+    }
     *bytes = found.bytes;
     return found.memory;
 }

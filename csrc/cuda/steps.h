@@ -20,7 +20,7 @@ struct Program {
 };
 void launch_program(const Program& program, int64_t times) noexcept;
 
-// Found by such a launch, once. Needs a queue.
+// Found by such a launch; null, and no failure, where that did not go. Needs a queue.
 void* chip_of_programs(size_t* bytes) noexcept;
 
 }  // namespace fusednet::cuda
