@@ -141,6 +141,27 @@ def test_a_plan_gives_its_memory_back(device, kept):
     assert kept() == 0
 
 
+def test_queues_that_nobody_uses_give_their_workspaces_back(device):
+    """And what they have for small numbers; the next call has a queue of its own again."""
+    x = fusednet.device_array(np.ones((900, 40), np.float32), device)
+    assert ops.squared_norm(x) == 36000
+    assert _native.idle_device_queues() > 0
+    fusednet.utils.clear_session()
+    assert _native.idle_device_queues() == 0
+    assert ops.squared_norm(x) == 36000
+    assert _native.idle_device_queues() == 1
+
+
+def test_queues_that_nobody_uses_make_room(device):
+    x = fusednet.device_array(np.ones(9, np.float32), device)
+    assert ops.squared_norm(x) == 9
+    assert _native.idle_device_queues() > 0
+    with pytest.raises(MemoryError):
+        _native.device_empty([1 << 46], np.dtype(np.uint8), x)
+    assert _native.idle_device_queues() == 0
+    assert ops.squared_norm(x) == 9
+
+
 FORK = """
 import os, sys, threading, warnings
 import numpy as np

@@ -1,5 +1,7 @@
 #include "call.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <mutex>
 #include <stdexcept>
@@ -14,9 +16,15 @@ thread_local DeviceCall* current_call = nullptr;
 
 constexpr size_t small_bytes = 4096, small_alignment = 64;
 
-// Kept for good: a process has about as many as it has threads at work.
+// A process has about as many as it has threads at work. Their workspaces stay with them until somebody wants memory.
 std::mutex idle_lock;
 std::vector<IdleQueue> idle;
+const pid_t process = getpid();
+
+void close_queue(const IdleQueue& one) noexcept {
+    one.device->release(one.small);
+    one.device->close(one.queue);
+}
 
 IdleQueue take_queue(const char* op, const Device& device) {
     {
@@ -28,7 +36,6 @@ IdleQueue take_queue(const char* op, const Device& device) {
             idle.erase(found);
             return queue;
         }
-        idle.reserve(idle.size() + 1);
     }
     const char* why = "";
     void* const queue = device.open(&why);
@@ -68,18 +75,44 @@ DeviceCall::~DeviceCall() {
     current_call = before_;
     entered_.reset();
     const std::lock_guard lock(idle_lock);
-    idle.push_back(queue_);
+    try {
+        idle.push_back(queue_);
+    } catch (const std::bad_alloc&) {
+        close_queue(queue_);
+    }
+}
+
+void close_idle_queues() noexcept {
+    if (getpid() != process) return;  // a child has the lock as some thread had left it
+    std::vector<IdleQueue> closed;
+    {
+        const std::lock_guard lock(idle_lock);
+        closed.swap(idle);
+    }
+    for (const IdleQueue& queue : closed) close_queue(queue);
 }
 
 DeviceCall* DeviceCall::current() noexcept {
     return current_call;
 }
 
+size_t idle_queues() {
+    const std::lock_guard lock(idle_lock);
+    return idle.size();
+}
+
+void* allocate_or_make_room(const Device& device, size_t bytes) noexcept {
+    void* const memory = device.allocate(bytes);
+    if (memory) return memory;
+    close_idle_queues();
+    return device.allocate(bytes);
+}
+
 void* DeviceCall::room(size_t bytes) {
     const size_t rounded = (bytes + small_alignment - 1) / small_alignment * small_alignment;
     if (rounded <= small_bytes - small_used_) return queue_.small + std::exchange(small_used_, small_used_ + rounded);
     rooms_.reserve(rooms_.size() + 1);
-    void* const memory = device_.allocate(bytes ? bytes : 1);
+    void* const memory = allocate_or_make_room(device_, bytes ? bytes : 1);
     if (!memory) throw DeviceMemoryError(device_, bytes, op_);
     rooms_.push_back(memory);
     return memory;

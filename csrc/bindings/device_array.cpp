@@ -152,7 +152,7 @@ DeviceArray empty_device_array(const std::string& where, const Device& device, c
     usable_tables(where.c_str(), device);
     Index bytes = dtype.itemsize();
     for (const Index size : shape) bytes = Arena::checked(bytes, size);
-    void* const memory = device.allocate(size_t(bytes));
+    void* const memory = allocate_or_make_room(device, size_t(bytes));
     if (!memory) throw DeviceMemoryError(device, size_t(bytes), where.c_str());
     auto held = std::make_unique<Memory>(device, memory);
     const py::capsule owner(held.get(), memory_name, [](PyObject* capsule) {
@@ -239,7 +239,11 @@ back. CuPy, PyTorch and JAX share the memory through DLPack or `__cuda_array_int
         "keep_device_memory",
         [](const std::string& device, size_t bytes) { find_named("[keep_device_memory] ", device)->keep(bytes); },
         arg("device"), arg("bytes"));
-    m.def("trim_devices", &trim_devices);
+    m.def("trim_devices", [] {
+        close_idle_queues();
+        trim_devices();
+    });
+    m.def("idle_device_queues", &idle_queues);
     m.def(
         "kept_device_memory",
         [](const std::string& device) { return find_named("[kept_device_memory] ", device)->kept(); }, arg("device"));
