@@ -92,6 +92,7 @@ def main() -> None:
             case["loss"] = farthest([np.array(again["loss"])], [np.array(history["loss"])])
             case["weights"] = farthest(there.get_weights(), here.get_weights(), 0.1)
             case["programmed"] = there.plan.programmed
+            case["products"] = str(there.plan).split("products: ")[1].splitlines()[0]
             library.asked()
         fusednet.set_float32_matmul_precision("highest")
         there = made(net, "cuda_emulated")

@@ -87,13 +87,14 @@ def test_what_the_library_is_asked(program):
 @pytest.mark.parametrize(
     ("epilogues", "has", "text"),
     [
-        ("", {"has_relu": False}, ""),
+        ("", {"has_relu": False, "has_sums": False}, ""),
+        ("sums", {"has_relu": False}, ", epilogues: bias, sums"),
         ("relu", {"has_sums": False}, ", epilogues: bias, relu"),
         ("none", {"has_relu": False, "has_sums": False}, ", epilogues: bias"),
     ],
 )
 def test_epilogues_by_request(program, epilogues, has, text):
-    """ReLU is not by itself."""
+    """Neither is by itself."""
     lines = program("follows", epilogues=epilogues)
     assert lines[0].endswith(")" + text)
     for case in cases(lines, follows_alone=True):

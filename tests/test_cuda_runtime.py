@@ -33,6 +33,7 @@ TOLD = {
 BORNE = {
     *("cudaEventDestroy", "cudaFree", "cudaFreeHost", "cudaGraphDestroy", "cudaGraphExecDestroy", "cudaStreamDestroy"),
     *("cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphGetNodes", "cudaGraphInstantiate"),
+    "cudaGraphNodeGetType",
     *("cudaMallocHost", "cudaMemGetInfo", "cudaRuntimeGetVersion", "cudaGetDeviceProperties"),
     *("cudaGetDevice", "cudaSetDevice", "cudaMalloc", "cudaLaunchKernel", "cudaStreamSynchronize"),
 }

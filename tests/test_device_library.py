@@ -16,6 +16,11 @@ from stand_in import BIAS, BIAS_GRADIENT_A, PLAIN, RELU, RELU_BIAS, TESTS, compi
 pytestmark = pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
 # where rounding turns a ReLU off, all of its gradient is an error
 GRADIENTS = {"highest": 1e-5, "high": 1e-5, "medium": 0.5}
+PRODUCTS = {
+    "highest": "float32",
+    "high": "where they are large, three of TF32 ('high')",
+    "medium": "where they are large, bfloat16 ('medium')",
+}
 WEIGHTS = {"highest": 1e-6, "high": 1e-6, "medium": 2e-2}
 
 
@@ -45,6 +50,7 @@ def check(found, first, second, sums=(), biased=True):
         assert case["gradients"] <= tolerance, case
         assert max(case["weights"], case["loss"]) <= WEIGHTS[precision], case
         assert case["programmed"] == 0
+        assert case["products"] == PRODUCTS[precision]
         if precision == "high":
             forward = [[BIAS if biased else PLAIN, PLAIN, RELU if e & RELU else PLAIN] for e in (first, second)]
             want = [*forward[0], *forward[1], *[PLAIN] * 9]
@@ -75,7 +81,7 @@ def test_without_being_asked(models):
     """No ReLU of the library's, which would make 0 of NaN; and no program, which the library is no part of."""
     found = models("bias", programs="1")
     assert found["nan"]
-    check(found, BIAS, BIAS, (1, 2))
+    check(found, BIAS, BIAS)
 
 
 def test_the_layer_that_overflows_is_named(models):
@@ -87,3 +93,16 @@ def test_a_library_that_lacks_them(models):
     found = models("bias", epilogues="relu sums", lacks=RELU | BIAS_GRADIENT_A)
     assert found["nan"]
     check(found, BIAS, BIAS)
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_without_a_library_the_plan_says_float32(precision):
+    ask = f"""import fusednet
+fusednet.set_float32_matmul_precision({precision!r})
+model = fusednet.Sequential([fusednet.layers.Dense(2, input_shape=[3])])
+model.compile("sgd", "mse", device="cuda_emulated")
+print(model.plan)"""
+    environment = {**os.environ, "FUSEDNET_CUBLASLT": ""}
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    why = "" if precision == "highest" else f" ({precision!r} asked; no library for large products is in use)"
+    assert f"products: float32{why}\n" in done.stdout

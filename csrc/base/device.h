@@ -38,6 +38,7 @@ struct Device {
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
     void (*judge)(const Judgement&) noexcept;  // all pointers in it are to the device's memory
+    bool (*library)() noexcept;                // whether one does large products, and those of fewer bits
     // What is enqueued between the two is kept, not run; null where that has failed. A replay enqueues all of it so
     // many times. `operations`, about, of a step so small that one launch had better run all its kernels and many steps
     // of it; 0: each kernel is launched. Its arrays take so many bytes from `chip` on, as below.

@@ -362,6 +362,7 @@ void register_info(py::module_& m) {
     m.def("schedule_rows", &schedule_rows);
     m.def("isa_info", &isa_info);
     m.def("cuda_info", &cuda_info);
+    m.def("set_package_folders", &cuda::set_package_folders, py::arg("folders"));
     m.def("device_names", &device_names);
     m.def("why_no_device", &why_no_device, py::arg("name"));
     m.def("get_num_threads", &get_threads);

@@ -4,7 +4,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "cublaslt_abi.h"
 #include "runtime.h"
@@ -16,11 +18,11 @@ namespace {
 constexpr size_t library_workspace = size_t(32) << 20;  // NVIDIA's advice for Hopper and newer
 
 // Which of its epilogues are used, besides the bias: FUSEDNET_CUBLASLT_EPILOGUES names them, "none" has none of them.
-// ReLU is not by itself: NVIDIA's is said to make 0 of NaN, which ours keeps.
+// Neither is by itself: no GPU has run them, and NVIDIA's ReLU is said to make 0 of NaN, which ours keeps.
 struct Epilogues {
     const char* names = std::getenv("FUSEDNET_CUBLASLT_EPILOGUES");
     bool asked = names && *names, known = true;
-    bool relu = false, sums = !asked;
+    bool relu = false, sums = false;
 
     Epilogues() noexcept {
         constexpr const char* between = " ,";
@@ -43,6 +45,11 @@ const Epilogues& epilogues() noexcept {
     return once;
 }
 
+std::vector<std::string>& folders() noexcept {
+    static std::vector<std::string> given;
+    return given;
+}
+
 struct Library {
     lt::Functions f = {};
     bool found = false;
@@ -59,8 +66,8 @@ struct Library {
             if (!open(path)) print(text, sizeof text, "our own kernels (FUSEDNET_CUBLASLT: %s)", why_);
             return;
         }
-        if (open_beside("cu13/lib/libcublasLt.so.13") || open("libcublasLt.so.13") ||
-            open_beside("cublas/lib/libcublasLt.so.12") || open("libcublasLt.so.12"))
+        if (open_package("cu13/lib/libcublasLt.so.13") || open("libcublasLt.so.13") ||
+            open_package("cublas/lib/libcublasLt.so.12") || open("libcublasLt.so.12"))
             return;
         print(text, sizeof text, "our own kernels (no libcublasLt.so.13 or .12 was found: pip install %s)",
               "nvidia-cublas");
@@ -69,15 +76,20 @@ struct Library {
 private:
     char why_[512] = {};
 
-    // In the packages' folder that holds ours as well.
-    bool open_beside(const char* library) noexcept {
-        Dl_info here;
-        if (!dladdr(reinterpret_cast<void*>(&library_text), &here) || !here.dli_fname) return false;
-        const char* end = std::strrchr(here.dli_fname, '/');
-        if (!end) return false;
+    // NVIDIA's package: in the folder that holds ours as well, or in one of the others.
+    bool open_package(const char* library) noexcept {
         char path[1024];
-        print(path, sizeof path, "%.*s/../nvidia/%s", int(end - here.dli_fname), here.dli_fname, library);
-        return open(path);
+        Dl_info here;
+        if (dladdr(reinterpret_cast<void*>(&library_text), &here) && here.dli_fname)
+            if (const char* end = std::strrchr(here.dli_fname, '/')) {
+                print(path, sizeof path, "%.*s/../nvidia/%s", int(end - here.dli_fname), here.dli_fname, library);
+                if (open(path)) return true;
+            }
+        for (const std::string& folder : folders()) {
+            print(path, sizeof path, "%s/nvidia/%s", folder.c_str(), library);
+            if (open(path)) return true;
+        }
+        return false;
     }
 
     bool open(const char* path) noexcept {
@@ -281,13 +293,21 @@ bool library_found() noexcept {
     return library().found;
 }
 
+bool library_ready() noexcept {
+    return library_found() && handle();
+}
+
+void set_library_folders(std::vector<std::string> given) {
+    folders() = std::move(given);
+}
+
 const char* library_text() noexcept {
     return library().text;
 }
 
 Served library_product(const LibraryProduct& p) noexcept {
     if (failed()) return {.product = true};  // nothing else would be done either
-    if (!library_found() || !handle()) return {};
+    if (!library_ready()) return {};
     static thread_local Choices choices;
     Choice& choice = choices.find(p);
     if (!choice.serves.product || (choice.vector(p) && !choice.set_vector(p))) return {};

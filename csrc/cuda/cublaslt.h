@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 
+#include <string>
+#include <vector>
+
 namespace fusednet::cuda {
 
 // What the operands are made of. C, D, the bias and the sums are float64 for float64, else float32.
@@ -36,6 +39,9 @@ struct Served {
 // On the calling thread's queue.
 Served library_product(const LibraryProduct& product) noexcept;
 bool library_found() noexcept;
+bool library_ready() noexcept;  // it was found and the device that is current can use it
+// Folders of packages that the library may lie in, besides the one that holds ours. Before it is first needed.
+void set_library_folders(std::vector<std::string> folders);
 // "cuBLASLt 13.0.2 (/path)", or what serves without it and why. Lives as long as the process.
 const char* library_text() noexcept;
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "cublaslt.h"
 #include "current.h"
@@ -121,6 +122,10 @@ const DeviceInfo& device_info() noexcept {
         return i;
     }();
     return info;
+}
+
+void set_package_folders(std::vector<std::string> folders) {
+    set_library_folders(std::move(folders));
 }
 
 const Device* find_device(const char** why) noexcept {

@@ -1,6 +1,9 @@
 // What CUDA offers in this build and on this machine. A build without CUDA answers in stubs.cpp.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "../base/device.h"
 #include "../base/table.h"
 
@@ -30,6 +33,8 @@ struct DeviceInfo {
 // Found out once, at the first call.
 const DeviceInfo& device_info() noexcept;
 
+// Folders of Python's packages, where NVIDIA's library for products may lie as well. Before anything else is asked.
+void set_package_folders(std::vector<std::string> folders);
 // The device, or null and why not.
 const Device* find_device(const char** why) noexcept;
 // Of kernels that work there; null where this build has none.

@@ -28,6 +28,10 @@ bool library_found() noexcept {
     return found;
 }
 
+bool library_ready() noexcept {
+    return library_found() && cuda::library_ready();
+}
+
 void* library_workspace(size_t bytes) noexcept {
     static thread_local Workspace without_queue;
     return (queue ? queue->workspace : without_queue).get(Space::library, bytes);
@@ -36,6 +40,9 @@ void* library_workspace(size_t bytes) noexcept {
 #else
 
 bool library_found() noexcept {
+    return false;
+}
+bool library_ready() noexcept {
     return false;
 }
 

@@ -6,7 +6,8 @@
 //   steps()                            the same for every thread
 //   run(step, thread, shared, local)   one thread's part of a step; all threads end a step before any begins the next
 // The device has a barrier between steps; the host runs the threads of a step one after the other, the odd blocks'
-// backwards and from memory full of NaN, so that a missing barrier or a first value that is not set shows in a result.
+// backwards and from memory full of NaN, so that a first value that is not set shows in a result, and so does a missing
+// barrier if that order changes one; tests/cuda_races.cpp looks for the others.
 //
 // A kernel has a launch of its own, or is one of a program's (program.h). Each block of that launch, `places` of them,
 // then has room for `abreast` of the kernel's blocks side by side. They know nothing of each other, take one block

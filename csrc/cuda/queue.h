@@ -61,7 +61,7 @@ struct Held {
 // A step that is kept: as a graph, or as a program.
 struct Captured {
     cudaGraphExec_t graph = nullptr;
-    size_t nodes = 0;  // of the graph: its kernels
+    int kernels = 0;  // of the graph
     Program program = {};
     bool refused = false;
 };

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
 
 #include "cache.h"
+#include "cublaslt.h"
 #include "queue.h"
 
 namespace fusednet::cuda {
@@ -202,6 +204,11 @@ void download(void* to, const void* from, size_t bytes) noexcept {
         q.finish();
 }
 
+bool has_library() noexcept {
+    const Current current;
+    return current.error() == cudaSuccess && library_ready();
+}
+
 void set_guard(const int32_t* status) noexcept {
     if (queue) queue->guard = status;
 }
@@ -247,6 +254,21 @@ void begin_capture(double operations, const void* chip, size_t chip_bytes) noexc
     }
 }
 
+// A library's products may have other nodes as well, which clear or copy memory.
+cudaError_t count_kernels(cudaGraph_t graph, int& kernels) noexcept {
+    size_t count = 0;
+    if (const cudaError_t error = cudaGraphGetNodes(graph, nullptr, &count)) return error;
+    const std::unique_ptr<cudaGraphNode_t[]> nodes(new (std::nothrow) cudaGraphNode_t[count]);
+    if (!nodes) return cudaErrorMemoryAllocation;
+    if (const cudaError_t error = cudaGraphGetNodes(graph, nodes.get(), &count)) return error;
+    for (size_t i = 0; i < count; ++i) {
+        cudaGraphNodeType type;
+        if (const cudaError_t error = cudaGraphNodeGetType(nodes[i], &type)) return error;
+        kernels += type == cudaGraphNodeTypeKernel;
+    }
+    return cudaSuccess;
+}
+
 // What only a capture cannot do is no failure: the caller enqueues the step as it did before.
 void* end_capture() noexcept {
     if (!queue) return nullptr;
@@ -260,7 +282,7 @@ void* end_capture() noexcept {
     cudaGraph_t graph = nullptr;
     auto* const captured = new (std::nothrow) Captured;
     cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
-    if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphGetNodes(graph, nullptr, &captured->nodes);
+    if (error == cudaSuccess && !queue->failed && captured) error = count_kernels(graph, captured->kernels);
     if (error == cudaSuccess && !queue->failed && captured) error = cudaGraphInstantiate(&captured->graph, graph, 0);
     if (graph) (void)went(cudaGraphDestroy(graph));
     if (error == cudaSuccess && captured && captured->graph) return captured;
@@ -275,7 +297,7 @@ int places(const void* captured) noexcept {
 
 int kernels(const void* captured) noexcept {
     const Captured& step = *static_cast<const Captured*>(captured);
-    return step.graph ? int(step.nodes) : step.program.kernels;
+    return step.graph ? step.kernels : step.program.kernels;
 }
 
 void replay(void* captured, int64_t times) noexcept {
@@ -417,6 +439,7 @@ constinit const Device device = {.name = "cuda",
                                  .download = download,
                                  .guard = set_guard,
                                  .judge = judge_step,
+                                 .library = has_library,
                                  .begin_capture = begin_capture,
                                  .end_capture = end_capture,
                                  .chip = chip_of_programs,

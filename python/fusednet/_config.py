@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,9 @@ def set_float32_matmul_precision(precision: str) -> None:
 
     "highest": float32. "high": each number as the sum of two bfloat16, three products, about 16 bits. "medium": one
     product of bfloat16, 8 bits. Sums, weights, optimizer state, norms and statistics are float32 throughout. Where the
-    CPU makes a precision no faster, float32 serves; `show_config()` and `print(model.plan)` say so. A setting of the
-    process, as in PyTorch: not saved with a model, and not that of `fusednet.ops` or of gradient checks.
+    CPU makes a precision no faster, or a device has no library for large products, float32 serves; `show_config()` and
+    `print(model.plan)` say so. A setting of the process, as in PyTorch: not saved with a model, and not that of
+    `fusednet.ops` or of gradient checks.
 
     Raises:
         ValueError: another name.
@@ -75,6 +77,8 @@ def check_device(owner: str, device: str) -> None:
 
 
 _threadpoolctl.watch()
+# Where the package with cuBLASLt may be installed, which nothing here imports.
+_native.set_package_folders([folder for folder in sys.path if os.path.isabs(folder)])
 
 
 @dataclass(frozen=True)

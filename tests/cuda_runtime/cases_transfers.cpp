@@ -218,16 +218,18 @@ void two_queues() {
     CHECK(told() == "");
 }
 
-// The graph and the program of two kernels, replayed; what the capture itself enqueues does not run.
+// The graph, which clears memory as well, and the program of two kernels, replayed; what the capture itself enqueues
+// does not run.
 void replayed() {
     const Queue queue;
     const size_t n = 5000;
-    const Array x(n), y(n);
+    const Array x(n), y(n), z(n);
     for (const double operations : {0.0, 1e6, 1e8}) {
         x.upload(bytes(n, 1));
         y.upload(bytes(n, 2));
         device.begin_capture(operations, nullptr, 0);
         add(x.get(), x.get(), n, 1);
+        if (operations == 0) device.clear(z.get(), n);
         add(y.get(), x.get(), n, 5);
         void* const step = device.end_capture();
         CHECK(step);

@@ -30,7 +30,7 @@ struct Mark {
 struct Operation {
     Work work;
     std::shared_ptr<Mark> waits, sets;
-    bool copies = false;
+    bool copies = false, clears = false;
     const void* reads = nullptr;  // of pinned memory
 };
 struct CUstream_st {
@@ -43,11 +43,15 @@ struct CUevent_st {
     int device;
     std::shared_ptr<Mark> mark;
 };
+struct CUgraphNode_st {
+    Work work;
+    cudaGraphNodeType type;
+};
 struct CUgraph_st {
-    std::vector<Work> nodes;
+    std::vector<CUgraphNode_st> nodes;
 };
 struct CUgraphExec_st {
-    std::vector<Work> nodes;
+    std::vector<CUgraphNode_st> nodes;
 };
 
 namespace stand_in {
@@ -220,7 +224,8 @@ cudaError_t enqueue(cudaStream_t to, Operation operation) {
     if (!stream) return said(cudaErrorInvalidResourceHandle);
     if (stream->captures) {
         if (operation.waits || operation.sets || operation.copies) misuse("a copy or an event in a capture");
-        stream->captures->nodes.push_back(std::move(operation.work));
+        const cudaGraphNodeType type = operation.clears ? cudaGraphNodeTypeMemset : cudaGraphNodeTypeKernel;
+        stream->captures->nodes.push_back({std::move(operation.work), type});
         return cudaSuccess;
     }
     stream->operations.push_back(std::move(operation));

@@ -212,7 +212,10 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
     BEGIN;
     if (range_of(allocated, to, bytes) == allocated.end()) return said(cudaErrorInvalidValue);
-    return enqueue(stream, {[=] { std::memset(at(to, bytes), value, bytes); }});
+    Operation clear;
+    clear.clears = true;
+    clear.work = [=] { std::memset(at(to, bytes), value, bytes); };
+    return enqueue(stream, std::move(clear));
 }
 // What is read from memory that is not pinned is read at once, what is written there is written when its turn comes.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -317,8 +320,14 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
     BEGIN;
-    if (nodes) misuse("nodes are only counted");
-    *count = graph->nodes.size();
+    const size_t room = nodes ? std::min(*count, graph->nodes.size()) : 0;
+    for (size_t i = 0; i < room; ++i) nodes[i] = &graph->nodes[i];
+    *count = nodes ? room : graph->nodes.size();
+    return cudaSuccess;
+}
+cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* type) {
+    BEGIN;
+    *type = node->type;
     return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
@@ -330,7 +339,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     BEGIN;
     return enqueue(stream, {[nodes = executable->nodes] {
-                       for (const Work& node : nodes) node();
+                       for (const CUgraphNode_st& node : nodes) node.work();
                    }});
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

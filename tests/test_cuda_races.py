@@ -1,0 +1,55 @@
+"""The device's kernels on the host under ThreadSanitizer: no two threads of a block touch the same without a meeting,
+nor threads of two blocks, where one of them writes. See cuda_races.cpp."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from stand_in import CXX, TESTS, needs_a_compiler
+
+RACE = "WARNING: ThreadSanitizer: data race"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """What the program says to a name, and its exit status."""
+    needs_a_compiler()
+    folder = tmp_path_factory.mktemp("races")
+    flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-fsanitize=thread"]
+    empty, program = folder / "empty.cpp", folder / "races"
+    empty.write_text(
+        'extern "C" void* __tsan_create_fiber(unsigned);\nint main() { return __tsan_create_fiber(0) ? 0 : 1; }\n'
+    )
+    environment = {**os.environ, "TSAN_OPTIONS": "exitcode=66"}
+    environment.pop("LD_PRELOAD", None)  # another sanitizer's, of the process that tests
+    # without it addresses may be drawn from too wide a range
+    start = ["setarch", "-R"] if shutil.which("setarch") else []
+    if subprocess.run([*CXX, *flags, empty, "-o", program], capture_output=True).returncode != 0:
+        pytest.skip("needs a compiler with ThreadSanitizer and its fibers")
+    if subprocess.run([*start, program], env=environment, capture_output=True).returncode != 0:
+        pytest.skip("ThreadSanitizer does not start here (unexpected memory mapping)")
+    subprocess.run([*CXX, *flags, TESTS / "cuda_races.cpp", "-o", program], check=True)
+
+    def named(name: str) -> tuple[int, str]:
+        done = subprocess.run([*start, program, name], env=environment, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stdout + done.stderr
+
+    return named
+
+
+@pytest.mark.parametrize(("name", "kernel"), [("in a block", "RaceInBlock"), ("of blocks", "RaceOfBlocks")])
+def test_a_race_is_reported(run, name, kernel):
+    status, text = run(name)
+    assert status == 66, text
+    assert RACE in text
+    assert kernel in text
+
+
+def test_kernels_have_no_races(run):
+    status, text = run("kernels")
+    assert (status, RACE in text) == (0, False), text
+    assert int(text.split("launches ")[1]) > 150
