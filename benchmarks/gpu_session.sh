@@ -128,6 +128,10 @@ config = fusednet.show_config()
 print(config)
 sys.exit(None if config.cuda["available"] else "CUDA cannot be used: " + config.cuda["reason"])'
 ready info
+if grep -aq "our own kernels" "$out/info.log"; then # rows of large products would time those, and the targets are the library's
+    echo "== cuBLASLt is NOT used: $(grep -a "our own kernels" "$out/info.log" | head -n 1)"
+    failed+=(cublaslt)
+fi
 if wanted device; then
     part device "${tests[@]}" "${parallel[@]}" tests/test_device*.py tests/test_cuda_info.py
     report device

@@ -226,6 +226,11 @@ int main(int count, char** arguments) {
         if (!std::strcmp(asked, "unserved")) *number("fake_serves") = 0;
         if (!std::strcmp(asked, "lacks")) *number("fake_lacks") = std::atoi(arguments[2]);
     }
+    if (!std::strcmp(asked, "found")) {  // FOLDER...
+        set_library_folders({arguments + 2, arguments + count});
+        std::printf("%s\n", library_text());
+        return 0;
+    }
     is_recording = !std::strcmp(asked, "recorded");
     std::printf("text %s\n", library_text());
     std::printf("misplaced %td\n", misplaced());

@@ -266,3 +266,13 @@ def test_what_failed_is_told_from_what_had_no_time(session):
     assert done.returncode == 1
     assert "1 FAILED tests/a.py::b" in done.stdout
     assert "failed: memcheck bench; without time enough: none" in done.stdout
+
+
+def test_large_products_without_the_library_are_a_failure(session):
+    """They would be timed as the library's; the other parts go on."""
+    told = "CUDA products  our own kernels (no libcublasLt.so.13 or .12 was found)\n"
+    done, _ = session(["show_config", told, 0, 0])
+    assert done.returncode == 1, done.stdout
+    assert "cuBLASLt is NOT used: CUDA products  our own kernels (no lib" in done.stdout
+    assert "failed: cublaslt;" in done.stdout
+    assert "== bench" in done.stdout

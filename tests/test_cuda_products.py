@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from fusednet import _config, _native
 from stand_in import BIAS, BIAS_GRADIENT_A, CSRC, CXX, FLAGS, PLAIN, RELU, RELU_BIAS, TESTS, compile_stand_in
 
 LINE = re.compile(
@@ -37,7 +40,27 @@ def program(tmp_path_factory):
         done = subprocess.run([built, *arguments], env=environment, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()
 
+    run.library = fake
     return run
+
+
+@pytest.mark.parametrize("file", ["cu13/lib/libcublasLt.so.13", "cublas/lib/libcublasLt.so.12"])
+def test_the_package_is_found_in_a_folder_of_packages(program, tmp_path, file):
+    empty, packages = tmp_path / "empty", tmp_path / "packages"
+    package = packages / "nvidia" / file
+    package.parent.mkdir(parents=True)
+    shutil.copy(program.library, package)
+    (line,) = program("found", str(empty), str(packages), library="")
+    assert f"({package})" in line
+
+
+def test_python_says_where_packages_are(monkeypatch):
+    """All folders that are no matter of where the process is, and nothing of NVIDIA's is imported."""
+    given = []
+    monkeypatch.setattr(_native, "set_package_folders", given.append)
+    monkeypatch.setattr(sys, "path", ["", "relative", "/a", "/b"])
+    _config.tell_package_folders()
+    assert given == [["/a", "/b"]]
 
 
 def cases(lines, follows_alone=False):

@@ -68,7 +68,8 @@ std::string product_text(const Table<float>& table, Precision precision) {
     const std::string name = std::string("'") + precision_names[int(precision)] + "'";
     if (table.device && !table.device->library())
         return "float32 (" + name + " asked; no library for large products is in use)";
-    if (table.device) return "where they are large, " + std::string(high ? "three of TF32 (" : "bfloat16 (") + name + ")";
+    if (table.device)
+        return "where they are large, " + std::string(high ? "three of TF32 (" : "bfloat16 (") + name + ")";
     if (table.reduced[int(precision)]) return std::string(high ? "three of bfloat16 (" : "bfloat16 (") + name + ")";
     const std::string why = high && table.reduced[int(Precision::medium)]
                                 ? "three products of bfloat16 pay with AMX only"

@@ -76,9 +76,13 @@ def check_device(owner: str, device: str) -> None:
         raise RuntimeError(f"[{owner}] device {device!r} cannot be used: {reason}")
 
 
+def tell_package_folders() -> None:
+    """Where the package with cuBLASLt may be installed, which nothing here imports."""
+    _native.set_package_folders([folder for folder in sys.path if os.path.isabs(folder)])
+
+
 _threadpoolctl.watch()
-# Where the package with cuBLASLt may be installed, which nothing here imports.
-_native.set_package_folders([folder for folder in sys.path if os.path.isabs(folder)])
+tell_package_folders()
 
 
 @dataclass(frozen=True)
