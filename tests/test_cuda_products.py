@@ -57,10 +57,14 @@ def test_the_package_is_found_in_a_folder_of_packages(program, tmp_path, file):
 def test_python_says_where_packages_are(monkeypatch):
     """All folders that are no matter of where the process is, and nothing of NVIDIA's is imported."""
     given = []
-    monkeypatch.setattr(_native, "set_package_folders", given.append)
-    monkeypatch.setattr(sys, "path", ["", "relative", "/a", "/b"])
+    monkeypatch.setattr(sys, "path", ["", "relative", "/a", Path("/c"), None, b"/d", "/e\udcff", "/b ä"])
+    tell = _native.set_package_folders
+    monkeypatch.setattr(_native, "set_package_folders", lambda folders: given.append(folders))
     _config.tell_package_folders()
-    assert given == [["/a", "/b"]]
+    assert given == [["/a", "/b ä"]]
+    tell(given[0])  # which it can take
+    monkeypatch.undo()
+    _config.tell_package_folders()
 
 
 def cases(lines, follows_alone=False):

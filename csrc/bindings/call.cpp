@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -19,7 +20,7 @@ constexpr size_t small_bytes = 4096, small_alignment = 64;
 // A process has about as many as it has threads at work. Their workspaces stay with them until somebody wants memory.
 std::mutex idle_lock;
 std::vector<IdleQueue> idle;
-const pid_t process = getpid();
+std::atomic<pid_t> process = 0;  // the first that used one
 
 void close_queue(const IdleQueue& one) noexcept {
     one.device->release(one.small);
@@ -29,6 +30,7 @@ void close_queue(const IdleQueue& one) noexcept {
 IdleQueue take_queue(const char* op, const Device& device) {
     {
         const std::lock_guard lock(idle_lock);
+        if (!process) process = getpid();
         const auto found =
             std::find_if(idle.begin(), idle.end(), [&](const IdleQueue& one) { return one.device == &device; });
         if (found != idle.end()) {

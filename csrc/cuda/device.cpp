@@ -124,6 +124,11 @@ const DeviceInfo& device_info() noexcept {
     return info;
 }
 
+bool has_library() noexcept {
+    const Current current;
+    return current.error() == cudaSuccess && library_ready();
+}
+
 void set_package_folders(std::vector<std::string> folders) {
     set_library_folders(std::move(folders));
 }

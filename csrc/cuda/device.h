@@ -33,6 +33,7 @@ struct DeviceInfo {
 // Found out once, at the first call.
 const DeviceInfo& device_info() noexcept;
 
+bool has_library() noexcept;  // whether one does large products there
 // Folders of Python's packages, where NVIDIA's library for products may lie as well. Before anything else is asked.
 void set_package_folders(std::vector<std::string> folders);
 // The device, or null and why not.

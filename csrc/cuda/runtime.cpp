@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "cache.h"
-#include "cublaslt.h"
+#include "device.h"
 #include "queue.h"
 
 namespace fusednet::cuda {
@@ -204,11 +204,6 @@ void download(void* to, const void* from, size_t bytes) noexcept {
         q.finish();
 }
 
-bool has_library() noexcept {
-    const Current current;
-    return current.error() == cudaSuccess && library_ready();
-}
-
 void set_guard(const int32_t* status) noexcept {
     if (queue) queue->guard = status;
 }
@@ -254,16 +249,15 @@ void begin_capture(double operations, const void* chip, size_t chip_bytes) noexc
     }
 }
 
-// A library's products may have other nodes as well, which clear or copy memory.
-cudaError_t count_kernels(cudaGraph_t graph, int& kernels) noexcept {
+cudaError_t count_kernels(cudaGraph_t graph, int& kernels) noexcept {  // a library may have clears and copies there
     size_t count = 0;
-    if (const cudaError_t error = cudaGraphGetNodes(graph, nullptr, &count)) return error;
+    cudaError_t error = cudaGraphGetNodes(graph, nullptr, &count);
     const std::unique_ptr<cudaGraphNode_t[]> nodes(new (std::nothrow) cudaGraphNode_t[count]);
-    if (!nodes) return cudaErrorMemoryAllocation;
-    if (const cudaError_t error = cudaGraphGetNodes(graph, nodes.get(), &count)) return error;
+    if (!error) error = nodes ? cudaGraphGetNodes(graph, nodes.get(), &count) : cudaErrorMemoryAllocation;
+    if (error) return error;
     for (size_t i = 0; i < count; ++i) {
         cudaGraphNodeType type;
-        if (const cudaError_t error = cudaGraphNodeGetType(nodes[i], &type)) return error;
+        if (error = cudaGraphNodeGetType(nodes[i], &type); error) return error;
         kernels += type == cudaGraphNodeTypeKernel;
     }
     return cudaSuccess;

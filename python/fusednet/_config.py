@@ -78,7 +78,9 @@ def check_device(owner: str, device: str) -> None:
 
 def tell_package_folders() -> None:
     """Where the package with cuBLASLt may be installed, which nothing here imports."""
-    _native.set_package_folders([folder for folder in sys.path if os.path.isabs(folder)])
+    folders: list[Any] = list(sys.path)  # where others put what they like
+    absolute = [folder for folder in folders if isinstance(folder, str) and os.path.isabs(folder)]
+    _native.set_package_folders([folder for folder in absolute if folder.isprintable()])
 
 
 _threadpoolctl.watch()

@@ -38,7 +38,12 @@ def gemm(
         [[2.0, 3.0], [4.0, 5.0]]
     """
     plain = isa is None and not accumulate and precision == "highest"
-    if plain and type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2:
+    if (
+        plain
+        and type(a) is type(b) is np.ndarray
+        and a.ndim == b.ndim == 2
+        and (a.shape[1], a.dtype) == (len(b), b.dtype)
+    ):
         c: Array = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
         if _native.ready_gemm(a, b, bias, c):
             return c
