@@ -278,3 +278,9 @@ def test_products_that_are_left_alone():
         assert not _native.ready_gemm(overlapping[0], overlapping[1], None, overlapping[2])
     assert not _native.ready_gemm(a, b, out[0], out)
     np.testing.assert_array_equal(out, held)
+
+
+def test_shapes_of_a_product_are_checked_before_its_room_is_taken():
+    long = 3_000_000  # whose product with itself has more elements than any memory
+    with pytest.raises(ValueError, match=r"\[gemm\] 'b' expects shape \(3, n\), got \(4, 3000000\)"):
+        ops.gemm(np.zeros((long, 3), np.float32), np.zeros((4, long), np.float32))

@@ -120,8 +120,6 @@ extern const std::vector<Named> transfers, memory, failures, every;
 extern size_t host_memory_up_to;
 extern int object_refused;
 
-extern bool library;  // whether one does products
-
 // Another process: what it printed last, or how it ended.
 std::string in_another_process(const std::function<std::string()>& work);
 
