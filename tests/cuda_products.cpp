@@ -30,6 +30,9 @@ bool failed() noexcept {
 void note_failure(const char* what, const char* why) noexcept {
     std::snprintf(failure, sizeof failure, "%s: %s", what, why);
 }
+bool can_launch(const char*, ptrdiff_t) noexcept {
+    return true;
+}
 void* workspace_bytes(Space space, size_t bytes) noexcept {
     static std::vector<char> held[int(Space::count)];
     auto& memory = held[int(space)];

@@ -56,6 +56,9 @@ inline bool recording() noexcept {
     return false;
 }
 inline void refuse_recording() noexcept {}
+inline bool can_launch(const char*, Index) noexcept {
+    return true;
+}
 inline bool library_found() noexcept {
     return false;
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 import pytest
 
 import fusednet
 from devices import DEVICES
-from fusednet import _native
+from foreign_arrays import CudaInterface
+from fusednet import _native, ops
 from fusednet.layers import (
     ELU,
     BatchNormalization,
@@ -213,3 +216,22 @@ def test_orders_of_smaller_batches_than_the_plans(device):
     assert model.plan.step == 257
     assert history.history["loss"][0] < 1.0
     np.testing.assert_allclose(model.get_weights()[0], 2.0, atol=0.1)
+
+
+@pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
+def test_more_blocks_than_a_launch_has():
+    """A block has four rows. They lie in address space that has no memory behind it: nothing is launched."""
+    rows = (1 << 33) + 1
+    space = mmap.mmap(
+        -1, 4 * rows, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    )
+    array = np.frombuffer(space, np.float32).reshape(rows, 1)
+    x = CudaInterface(array)
+    said = "kernel 'softmax_forward': expects at most 2147483647 blocks, got 2147483649"
+    with pytest.raises(RuntimeError, match=rf"\[\w+\] device 'cuda_emulated': {said}$"):
+        ops.softmax_forward(x, out=x)
+    assert not array[:2].any()
+    assert not array[-2:].any()
+    few = CudaInterface(array[:2])
+    ops.softmax_forward(few, out=few)
+    assert array[:3].tolist() == [[1], [1], [0]]

@@ -77,15 +77,26 @@ struct Queue {
     Workspace workspace;
     std::unique_ptr<Chip> chip = std::make_unique<Chip>();
     size_t no_room = 0;                                     // bytes that there was no room for: nothing more is begun
+    char failure[320] = {}, told[320] = {};                 // nor after it
     std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
     std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
 };
 thread_local Queue* queue = nullptr;
 
+bool failed() noexcept {
+    return queue && (queue->no_room > 0 || queue->failure[0]);
+}
+// The host's loops have as many blocks as they like: without a queue nobody could be told.
+bool can_launch(const char* kernel, ptrdiff_t blocks) noexcept {
+    if (blocks <= cuda::most_launched || !queue) return true;
+    if (!failed()) cuda::too_many_blocks(queue->failure, sizeof queue->failure, kernel, blocks);
+    return false;
+}
+
 // Now, or when what is captured is replayed; guarded as it is now, but for what does not look at the guard.
 template <class W>
 void enqueue(const W& work, bool decides = false, bool launch = true, bool guarded = true) {
-    if (queue && queue->no_room > 0) return;
+    if (failed()) return;
     const Kept kept{work, queue && guarded ? queue->guard : nullptr, decides};
     if (queue && queue->captured) {
         queue->captured->kernels.push_back(kept);
@@ -100,8 +111,8 @@ template <class A>
 A* workspace(Space space, Index count) {
     static thread_local Workspace without_queue;
     const size_t bytes = size_t(count) * sizeof(A);
-    if (queue && bytes > all_memory && queue->no_room == 0) queue->no_room = bytes;
-    if (queue && queue->no_room > 0) return nullptr;
+    if (queue && bytes > all_memory && !failed()) queue->no_room = bytes;
+    if (failed()) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
     enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); }, false, false);
     return static_cast<A*>(memory);
@@ -210,8 +221,9 @@ void spoil(void* memory, size_t bytes) noexcept {
 cuda::Cache& cache() noexcept {
     static cuda::Cache* const made = new cuda::Cache({
         .allocate = [](size_t bytes) noexcept -> void* {
-            void* const memory = std::aligned_alloc(256, bytes);
-            if (memory) spoil(memory, bytes);
+            void* memory = nullptr;  // of any size, which aligned_alloc might refuse
+            if (posix_memalign(&memory, 256, bytes) != 0) return nullptr;
+            spoil(memory, bytes);
             return memory;
         },
         .free = [](void* memory) noexcept { std::free(memory); },
@@ -291,7 +303,8 @@ void begin_capture(double operations, const void* at, size_t of_chip) noexcept {
 }
 void* end_capture() noexcept {
     Captured* const step = std::exchange(queue->captured, nullptr);
-    if (step->places == 0 || (!step->refused && step->kernels.size() <= cuda::most_program_kernels)) return step;
+    const bool is_program = !step->refused && step->kernels.size() <= cuda::most_program_kernels;
+    if (!queue->failure[0] && (step->places == 0 || is_program)) return step;
     delete step;
     return nullptr;
 }
@@ -337,7 +350,11 @@ const char* wait(size_t* no_room) noexcept {
     queue->received.clear();
     const size_t bytes = std::exchange(queue->no_room, 0);
     if (no_room) *no_room = bytes;
-    return bytes ? "a workspace: out of memory" : nullptr;
+    if (bytes) return "a workspace: out of memory";
+    if (!queue->failure[0]) return nullptr;
+    std::copy(std::begin(queue->failure), std::end(queue->failure), queue->told);
+    queue->failure[0] = 0;
+    return queue->told;
 }
 // All of the host's memory is the device's; what is no memory at all is found where that is easy.
 const char* holds(const void* memory) noexcept {

@@ -66,7 +66,7 @@ CUstream_st* stream() noexcept {
     return &here;
 }
 bool failed() noexcept {
-    return cuda_emulated::queue && cuda_emulated::queue->no_room > 0;
+    return cuda_emulated::failed();
 }
 void* workspace_bytes(Space, size_t bytes) noexcept {
     return cuda_emulated::library_workspace(bytes);

@@ -76,7 +76,7 @@ public:
     explicit Together(const char* name) : name_(name) {}
     ~Together() { flush(); }
     void add(Index blocks, const K& kernel) noexcept {
-        if (blocks == 0) return;
+        if (blocks == 0 || !can_launch(name_, blocks)) return;
         if (full() || blocks > INT32_MAX - blocks_) flush();
         blocks_ += int32_t(blocks);
         new (group_.kernels[group_.count]) K(kernel);

@@ -90,7 +90,7 @@ __global__ void record_kernel(const __grid_constant__ K kernel, const int32_t bl
 // In the order of the calling thread's stream. A failure is kept with the name; see runtime.h.
 template <class K>
 void launch(const char* name, Index blocks, const K& kernel) noexcept {
-    if (blocks == 0 || failed()) return;
+    if (blocks == 0 || failed() || !can_launch(name, blocks)) return;
     if constexpr (recorded)
         if (recording()) {
             Record* const to = next_record();
@@ -121,7 +121,8 @@ void run_block(Index block, Index blocks, const K& kernel) noexcept {
 }
 
 template <class K>
-void launch(const char*, Index blocks, const K& kernel) noexcept {
+void launch(const char* name, Index blocks, const K& kernel) noexcept {
+    if (!can_launch(name, blocks)) return;
     const auto work = [=](const Sharing& sharing) {
         const Index places = sharing.places;
         for (Index block = 0; places == 0 && block < blocks; ++block) run_block(block, blocks, kernel);

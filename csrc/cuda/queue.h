@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <memory>
+#include <new>
 
 #include "current.h"
 #include "runtime.h"
@@ -65,6 +67,21 @@ struct Captured {
     Program program = {};
     bool refused = false;
 };
+
+inline cudaError_t count_kernels(cudaGraph_t graph,
+                                 int& kernels) noexcept {  // a library may have clears and copies there
+    size_t count = 0;
+    cudaError_t error = cudaGraphGetNodes(graph, nullptr, &count);
+    const std::unique_ptr<cudaGraphNode_t[]> nodes(new (std::nothrow) cudaGraphNode_t[count]);
+    if (!error) error = nodes ? cudaGraphGetNodes(graph, nodes.get(), &count) : cudaErrorMemoryAllocation;
+    if (error) return error;
+    for (size_t i = 0; i < count; ++i) {
+        cudaGraphNodeType type;
+        if (error = cudaGraphNodeGetType(nodes[i], &type); error) return error;
+        kernels += type == cudaGraphNodeTypeKernel;
+    }
+    return cudaSuccess;
+}
 
 struct Queue {
     cudaStream_t stream = nullptr;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <new>
 #include <utility>
 
@@ -249,20 +248,6 @@ void begin_capture(double operations, const void* chip, size_t chip_bytes) noexc
     }
 }
 
-cudaError_t count_kernels(cudaGraph_t graph, int& kernels) noexcept {  // a library may have clears and copies there
-    size_t count = 0;
-    cudaError_t error = cudaGraphGetNodes(graph, nullptr, &count);
-    const std::unique_ptr<cudaGraphNode_t[]> nodes(new (std::nothrow) cudaGraphNode_t[count]);
-    if (!error) error = nodes ? cudaGraphGetNodes(graph, nodes.get(), &count) : cudaErrorMemoryAllocation;
-    if (error) return error;
-    for (size_t i = 0; i < count; ++i) {
-        cudaGraphNodeType type;
-        if (error = cudaGraphNodeGetType(nodes[i], &type); error) return error;
-        kernels += type == cudaGraphNodeTypeKernel;
-    }
-    return cudaSuccess;
-}
-
 // What only a capture cannot do is no failure: the caller enqueues the step as it did before.
 void* end_capture() noexcept {
     if (!queue) return nullptr;
@@ -396,6 +381,14 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     q.no_room = rounded(bytes);
     q.fail("a workspace", "out of memory");
     return nullptr;
+}
+
+bool can_launch(const char* kernel, ptrdiff_t blocks) noexcept {
+    if (blocks <= most_launched) return true;
+    if (failed()) return false;
+    too_many_blocks(queue->failure, sizeof queue->failure, kernel, blocks);
+    queue->failed = true;
+    return false;
 }
 
 void note_launch(const char* kernel) noexcept {

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "text.h"
+
 struct CUstream_st;
 
 namespace fusednet::cuda {
@@ -33,6 +35,13 @@ A* workspace(Space space, ptrdiff_t count) noexcept {
 }
 // What of the arrays that a kernel reads twice may be in the device's cache (panels.h); 0: nothing goes by panels.
 ptrdiff_t panel_room() noexcept;
+// Before each launch: may it have so many blocks? If not, that is a failure that names the kernel.
+constexpr ptrdiff_t most_launched = INT32_MAX;  // CUDA's limit, and what a record counts
+bool can_launch(const char* kernel, ptrdiff_t blocks) noexcept;
+// Said of it.
+inline void too_many_blocks(char* text, size_t size, const char* kernel, ptrdiff_t blocks) noexcept {
+    print(text, size, "kernel '%s': expects at most %td blocks, got %td", kernel, most_launched, blocks);
+}
 // After each launch: did it go?
 void note_launch(const char* kernel) noexcept;
 void note_failure(const char* what, const char* why) noexcept;

@@ -82,6 +82,32 @@ void launches() {
     CHECK(told() == "");
 }
 
+// More blocks than a launch can have: nothing is launched, and the kernel and the count are told. A graph is none then,
+// and the caller's launches tell it; what is recorded tells it itself.
+void too_many_blocks() {
+    using fusednet::cuda::can_launch;
+    const ptrdiff_t most = 2147483647;
+    const std::string want = "kernel 'wide': expects at most 2147483647 blocks, got 2147483648";
+    const Queue queue;
+    CHECK(can_launch("wide", 0) && can_launch("wide", most) && told() == "");
+    const int before = stand_in::calls("");
+    CHECK(!can_launch("wide", most + 1) && !can_launch("wider", most + 2) && fusednet::cuda::failed());
+    launch("next", Nothing{});
+    CHECK(stand_in::calls("") == before);
+    CHECK(told() == want && told() == "");
+    for (const double operations : {0.0, 1e6}) {
+        device.begin_capture(operations, nullptr, 0);
+        launch("first", Nothing{});
+        CHECK(!can_launch("wide", most + 1));
+        CHECK(!device.end_capture());
+        CHECK(told() == (operations > 0 ? want : ""));
+    }
+    CHECK(!can_launch("wide", ptrdiff_t(1) << 40));
+    CHECK(told() == "kernel 'wide': expects at most 2147483647 blocks, got 1099511627776");
+    launch("next", Nothing{});
+    CHECK(told() == "");
+}
+
 // What others have left behind when a queue is entered is not our kernel's.
 void errors_of_others() {
     const Queue queue;
@@ -263,6 +289,7 @@ const std::vector<Named> failures = {
     {"found", found},
     {"found later", found_later},
     {"launches", launches},
+    {"too many blocks", too_many_blocks},
     {"late kernel", late_kernel},
     {"late graph", late_graph},
     {"late program", late_program},
