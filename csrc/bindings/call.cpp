@@ -103,18 +103,11 @@ size_t idle_queues() {
     return idle.size();
 }
 
-void* allocate_or_make_room(const Device& device, size_t bytes) noexcept {
-    void* const memory = device.allocate(bytes);
-    if (memory) return memory;
-    close_idle_queues();
-    return device.allocate(bytes);
-}
-
 void* DeviceCall::room(size_t bytes) {
     const size_t rounded = (bytes + small_alignment - 1) / small_alignment * small_alignment;
     if (rounded <= small_bytes - small_used_) return queue_.small + std::exchange(small_used_, small_used_ + rounded);
     rooms_.reserve(rooms_.size() + 1);
-    void* const memory = allocate_or_make_room(device_, bytes ? bytes : 1);
+    void* const memory = device_.allocate(bytes ? bytes : 1);
     if (!memory) throw DeviceMemoryError(device_, bytes, op_);
     rooms_.push_back(memory);
     return memory;

@@ -32,9 +32,6 @@ struct IdleQueue {
 void close_idle_queues() noexcept;
 size_t idle_queues();
 
-// Where there is no room, without the queues that nobody uses; null if that does not help.
-void* allocate_or_make_room(const Device& device, size_t bytes) noexcept;
-
 // A call on the host within one on a device, as when Python runs a finalizer meanwhile, is on the host.
 class HostCall {
 public:

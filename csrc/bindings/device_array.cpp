@@ -16,6 +16,17 @@ std::string shape_text(const std::vector<Index>& shape) {
     return text + (shape.size() == 1 ? ",)" : ")");
 }
 
+// Countless where they are more than can be counted, though there be an axis without any: strides are products, too.
+size_t bytes_of(const std::vector<Index>& shape, size_t itemsize) {
+    size_t bytes = itemsize;
+    bool none = false;
+    for (const Index size : shape) {
+        none = none || size == 0;
+        if (size != 0 && __builtin_mul_overflow(bytes, size, &bytes)) return countless;
+    }
+    return none && bytes <= most_bytes ? 0 : bytes;
+}
+
 // Bytes before and behind the first element's address that a view reaches.
 std::pair<Index, Index> reach(const DeviceArray& a) {
     Index low = 0, high = a.dtype.itemsize();
@@ -150,10 +161,9 @@ void share(const DeviceArray& a) {
 DeviceArray empty_device_array(const std::string& where, const Device& device, const py::dtype& dtype,
                                std::vector<Index> shape) {
     usable_tables(where.c_str(), device);
-    Index bytes = dtype.itemsize();
-    for (const Index size : shape) bytes = Arena::checked(bytes, size);
-    void* const memory = allocate_or_make_room(device, size_t(bytes));
-    if (!memory) throw DeviceMemoryError(device, size_t(bytes), where.c_str());
+    const size_t bytes = bytes_of(shape, size_t(dtype.itemsize()));
+    void* const memory = bytes <= most_bytes ? device.allocate(bytes) : nullptr;
+    if (!memory) throw DeviceMemoryError(device, bytes, where.c_str());
     auto held = std::make_unique<Memory>(device, memory);
     const py::capsule owner(held.get(), memory_name, [](PyObject* capsule) {
         delete static_cast<Memory*>(PyCapsule_GetPointer(capsule, memory_name));
@@ -239,6 +249,7 @@ back. CuPy, PyTorch and JAX share the memory through DLPack or `__cuda_array_int
         "keep_device_memory",
         [](const std::string& device, size_t bytes) { find_named("[keep_device_memory] ", device)->keep(bytes); },
         arg("device"), arg("bytes"));
+    make_room_by(close_idle_queues);
     m.def("trim_devices", [] {
         close_idle_queues();
         trim_devices();

@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 namespace fusednet::cuda {
 namespace {
 
 constexpr size_t most_idle = 256;  // blocks
 constexpr size_t small = size_t(1) << 20, small_unit = 512, large_unit = size_t(2) << 20;
+
+std::atomic<void (*)() noexcept> let_go = nullptr;
 
 size_t rounded(size_t bytes) noexcept {
     const size_t unit = bytes < small ? small_unit : large_unit;
@@ -22,6 +25,10 @@ size_t most_for(size_t wanted) noexcept {
 
 }  // namespace
 
+void make_room_by(void (*others)() noexcept) noexcept {
+    let_go.store(others, std::memory_order_relaxed);
+}
+
 Cache::Cache(const Source& source) : source_(source), process_(getpid()) {
     idle_.reserve(most_idle + 1);
 }
@@ -32,9 +39,18 @@ bool Cache::forked() const noexcept {
 }
 
 void* Cache::take(size_t bytes) noexcept {
-    const size_t wanted = rounded(bytes);
-    if (forked()) return source_.allocate(wanted);
+    if (forked()) return source_.allocate(rounded(bytes));
+    if (void* const memory = try_to_take(bytes)) return memory;
+    const auto others = let_go.load(std::memory_order_relaxed);
+    if (!others) return nullptr;
+    others();  // without the lock: they give back here
+    return try_to_take(bytes);
+}
+
+void* Cache::try_to_take(size_t bytes) noexcept {
     const std::lock_guard lock(lock_);
+    // of what nothing is kept of, no block is for others: a sanitizer sees where each ends
+    const size_t wanted = limited_ && limit_ == 0 ? std::max<size_t>(bytes, 1) : rounded(bytes);
     if (void* const memory = find(wanted)) return memory;
     void* memory = source_.allocate(wanted);
     if (!memory && !idle_.empty()) {

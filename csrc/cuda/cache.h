@@ -11,6 +11,10 @@
 
 namespace fusednet::cuda {
 
+// What whoever holds memory that nobody uses does where a `take` finds no room: gives it back. Of all caches; null:
+// there is nobody.
+void make_room_by(void (*others)() noexcept) noexcept;
+
 class Cache {
 public:
     // Where blocks come from, and how many bytes of idle ones are kept at most.
@@ -25,7 +29,8 @@ public:
     Cache& operator=(const Cache&) = delete;
 
     // The smallest idle block that fits, unless much of it would be wasted; else a new one, for which idle ones make
-    // room where there is none. Null where that does not help.
+    // room where there is none, then what others let go. Null where that does not help. Of exactly so many bytes, 1 at
+    // least, while nothing is kept (limit 0); else it may be larger.
     void* take(size_t bytes) noexcept;
     // Nothing that runs uses it, nor will what was enqueued.
     void give(void* memory) noexcept;
@@ -41,6 +46,7 @@ private:
         size_t bytes;
     };
     bool forked() const noexcept;
+    void* try_to_take(size_t bytes) noexcept;
     void* find(size_t wanted) noexcept;
     bool note(void* memory, size_t bytes) noexcept;
     void shrink(size_t bytes, size_t blocks) noexcept;

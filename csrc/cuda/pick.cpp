@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "cache.h"
 #include "device.h"
 
 namespace fusednet {
@@ -34,6 +35,10 @@ void trim_devices() noexcept {
 #ifdef FUSEDNET_EMULATED_CUDA
     cuda_emulated::device.trim();
 #endif
+}
+
+void make_room_by(void (*let_go)() noexcept) noexcept {
+    cuda::make_room_by(let_go);
 }
 
 const char* const* known_devices() noexcept {

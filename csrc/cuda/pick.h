@@ -14,6 +14,10 @@ struct DeviceTables {
 // Devices that have been opened give back what they keep of released memory.
 void trim_devices() noexcept;
 
+// What is called where a device has no room for what is asked of it, before that is refused: it gives back what nobody
+// uses.
+void make_room_by(void (*let_go)() noexcept) noexcept;
+
 // The names that there may be; a null ends them.
 const char* const* known_devices() noexcept;
 

@@ -31,23 +31,41 @@ struct OnChip {
     }
 };
 
+constexpr size_t most_bytes = size_t(1) << 48;  // that an address reaches
+constexpr size_t countless = ~size_t(0);        // more than that, by how much nobody has counted
+
+inline std::string megabytes(size_t bytes) {
+    const bool counted = bytes != countless;
+    return (counted ? "" : "more than ") + std::to_string(((counted ? bytes : most_bytes) + 999999) / 1000000) + " MB";
+}
+
+// More bytes than any memory holds.
+class TooLarge : public std::bad_alloc {
+public:
+    TooLarge() : text_("[Plan] expects " + megabytes(countless) + " of memory") {}
+    const char* what() const noexcept override { return text_.c_str(); }
+
+private:
+    std::string text_;
+};
+
 class DeviceMemoryError : public std::bad_alloc {
 public:
     DeviceMemoryError(const Device& device, size_t asked, const char* owner = "Plan") {
-        text_ = std::string("[") + owner + "] expects " + megabytes(asked) + " MB of memory of device '" + device.name +
+        text_ = std::string("[") + owner + "] expects " + megabytes(asked) + " of memory of device '" + device.name +
                 "', got ";
-        if (const char* const why = device.refusal()) {
+        // of more than most_bytes no device was asked
+        if (const char* const why = asked <= most_bytes ? device.refusal() : nullptr) {
             text_ += std::string("an error: ") + why;
             return;
         }
         size_t free = 0, total = 0;
         device.memory(&free, &total);
-        text_ += megabytes(free) + " MB free of " + megabytes(total);
+        text_ += megabytes(free) + " free of " + megabytes(total);
     }
     const char* what() const noexcept override { return text_.c_str(); }
 
 private:
-    static std::string megabytes(size_t bytes) { return std::to_string((bytes + 999999) / 1000000); }
     std::string text_;
 };
 
@@ -87,11 +105,10 @@ public:
         return (checked(cols, 1, bank - 1) / bank | 1) * bank;
     }
 
-    // a * b + c, or bad_alloc where no memory could hold it.
+    // a * b + c, or an error where no memory could hold it.
     static Index checked(Index a, Index b, Index c = 0) {
-        constexpr Index most = Index(1) << 48;  // bytes that an address reaches
         Index product = 0;
-        if (__builtin_mul_overflow(a, b, &product) || product > most) throw std::bad_alloc();
+        if (__builtin_mul_overflow(a, b, &product) || product > Index(most_bytes)) throw TooLarge();
         return product + c;
     }
 

@@ -344,7 +344,12 @@ Plan<T>::Plan(PlanSpec spec, const Table<T>& table, const Table<T>* recorded)
     : PlanBase(std::move(spec)), table_(at_precision(table, spec_.precision)), recorded_(recorded) {
     if (table_.device) start_device();
     const Entered entered(table_.device, queue_.get());
-    compile();
+    try {
+        compile();
+    } catch (const TooLarge&) {
+        if (table_.device) throw DeviceMemoryError(*table_.device, countless);
+        throw;
+    }
     arena_.allocate(table_.device);
     compile();
     fill();

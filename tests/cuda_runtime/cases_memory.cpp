@@ -1,6 +1,9 @@
 // The device's memory, the thread's own device, other libraries' memory, and processes that were forked.
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
+#include "../../csrc/cuda/cache.h"
 #include "cases.h"
 
 namespace cases {
@@ -60,7 +63,7 @@ void makes_room() {
         const Array large(30 * mebibyte);
         CHECK(large.get() && device.kept() == 0 && taken() == 50 * mebibyte);
         CHECK(Array(16 * mebibyte).refused() ==
-              "[Plan] expects 17 MB of memory of device 'cuda', got 15 MB free of 68");
+              "[Plan] expects 17 MB of memory of device 'cuda', got 15 MB free of 68 MB");
         CHECK(Array(14 * mebibyte).get());
     }
     const Queue queue;
@@ -90,6 +93,52 @@ void kept() {
     }
     device.keep(0);
     CHECK(device.kept() == 0 && stand_in::live().memory == 0);
+}
+
+// Where nothing is kept an array ends where a sanitizer sees it; blocks of such sizes are kept and handed out later.
+void exact() {
+    device.keep(0);
+    for (const size_t size : {size_t(0), size_t(1), size_t(513), mebibyte - 1, 3 * mebibyte + 7}) {
+        const Array a(size);
+        CHECK(a.get() && taken() == std::max<size_t>(size, 1));
+    }
+    CHECK(taken() == 0);
+    {
+        const Array a(1001);
+        device.keep(mebibyte);
+        const Array b(1001);
+        CHECK(taken() == 1001 + 1024);
+    }
+    CHECK(device.kept() == 1001 + 1024);
+    const Array a(700);
+    CHECK(device.kept() == 1001 && taken() == 1001 + 1024);
+    device.keep(0);
+    CHECK(taken() == 1024);
+}
+
+// What others hold is given back before anything is refused: to an array, a workspace, or a list of kernels.
+void others_make_room() {
+    static void* held = nullptr;
+    static int asked = 0;
+    stand_in::machine.memory = 64 * mebibyte;
+    const auto hold = [] { held = device.allocate(40 * mebibyte); };
+    fusednet::cuda::make_room_by([]() noexcept {
+        ++asked;
+        device.release(std::exchange(held, nullptr));
+    });
+    hold();
+    CHECK(Array(20 * mebibyte).get() && asked == 0);
+    device.trim();
+    CHECK(Array(30 * mebibyte).get() && asked == 1 && !held);
+    device.trim();
+    hold();
+    const Queue queue;
+    CHECK(space(30 * mebibyte) && asked == 2 && !held);
+    CHECK(told() == "");
+    CHECK(Array(40 * mebibyte).refused() == "[Plan] expects 42 MB of memory of device 'cuda', got 34 MB free of 68 MB");
+    CHECK(asked == 3);
+    fusednet::cuda::make_room_by(nullptr);
+    CHECK(!Array(40 * mebibyte).get() && asked == 3);
 }
 
 // Where another device is current and ours does not become it, that one is not asked in its place. How much is kept is
@@ -261,8 +310,10 @@ void forked() {
 }  // namespace
 
 const std::vector<Named> memory = {
-    {"workspaces", workspaces}, {"makes room", makes_room}, {"kept", kept},   {"closed", closed},
-    {"outside", outside},       {"not ours", not_ours},     {"holds", holds}, {"forked", forked},
+    {"workspaces", workspaces}, {"makes room", makes_room}, {"kept", kept},
+    {"closed", closed},         {"exact", exact},           {"others make room", others_make_room},
+    {"outside", outside},       {"not ours", not_ours},     {"holds", holds},
+    {"forked", forked},
 };
 
 }  // namespace cases
