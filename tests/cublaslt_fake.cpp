@@ -34,7 +34,7 @@ struct Heuristic {
     int reserved[4];
 };
 
-constexpr int success = 0, invalid = 7, unsupported = 15;
+constexpr int success = 0, not_initialized = 1, invalid = 7, unsupported = 15;
 constexpr int float32 = 0, float64 = 1, bfloat16 = 14;
 constexpr int compute_32f = 68, compute_64f = 70, compute_tf32 = 77;
 constexpr int32_t plain = 1, relu = 2, bias = 4, relu_bias = 6, bias_gradient_a = 256;
@@ -115,6 +115,8 @@ struct Product {
 extern "C" {
 
 int fake_calls = 0, fake_choices = 0, fake_serves = 1;
+int fake_refuses = 0;  // whether it cannot be opened
+void (*fake_opened)() = nullptr;
 int fake_lacks = 0;        // bits of the epilogues that it does not have
 int fake_epilogues[4096];  // of the calls, the latest at (fake_calls - 1) % 4096
 
@@ -122,6 +124,8 @@ size_t cublasLtGetVersion() {
     return 130002;
 }
 int cublasLtCreate(void** handle) {
+    if (fake_opened) fake_opened();
+    if (fake_refuses) return not_initialized;
     *handle = &fake_calls;
     return success;
 }

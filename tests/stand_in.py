@@ -31,7 +31,7 @@ def compile_stand_in(folder: Path) -> Path:
     return library
 
 
-RUNTIME = [CSRC / "cuda" / f"{name}.cpp" for name in ("runtime", "device", "cache")]
+RUNTIME = [CSRC / "cuda" / f"{name}.cpp" for name in ("runtime", "device", "cache", "cublaslt")]
 OUR_DECLARATIONS = TESTS / "cuda_runtime" / "declarations"
 
 
@@ -58,5 +58,5 @@ def compile_runtime(folder: Path) -> Path:
         declarations_of_cuda(),
     ]
     wrapped = ["-Wl,--wrap=malloc", "-Wl,--wrap=_ZnwmRKSt9nothrow_t"]
-    subprocess.run([*CXX, *flags, *sources, *wrapped, "-o", program], check=True)
+    subprocess.run([*CXX, *flags, *sources, *wrapped, "-ldl", "-o", program], check=True)
     return program

@@ -1,15 +1,16 @@
-"""csrc/cuda/{runtime,device,cache}.cpp on the host, against a stand-in of CUDA's runtime: copies, streams, events and
-captures in any order that a device may have them in, and each of its calls failing."""
+"""csrc/cuda/{runtime,device,cache,cublaslt}.cpp on the host, against a stand-in of CUDA's runtime: copies, streams,
+events and captures in any order that a device may have them in, and each of its calls failing."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections import Counter
 
 import pytest
 
-from stand_in import compile_runtime
+from stand_in import compile_runtime, compile_stand_in
 
 PACES = ["lazy", "eager", *map(str, range(2))]  # of the stand-in: as late as may be, at once, drawn
 NO_DRIVER = {"driver": 0, "counted": 35}
@@ -46,9 +47,12 @@ def run(tmp_path_factory):
     """A case of cuda_runtime/, at a pace, with what fails there: its lines but for the last, "ok"."""
     program = compile_runtime(tmp_path_factory.mktemp("runtime"))
 
-    def of_case(case, pace="lazy", **failing):
+    def of_case(case, pace="lazy", library="no/library.so", **failing):
         arguments = [f"{name}={value}" for name, value in failing.items()]
-        done = subprocess.run([program, case, pace, *arguments], capture_output=True, text=True, timeout=60)
+        environment = {**os.environ, "FUSEDNET_CUBLASLT": str(library)}
+        done = subprocess.run(
+            [program, case, pace, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        )
         lines = done.stdout.splitlines()
         assert (done.returncode, lines[-1:]) == (0, ["ok"]), done.stdout + done.stderr
         return lines[:-1]
@@ -62,13 +66,31 @@ def run(tmp_path_factory):
     [
         *("of all sizes", "in order", "beside kernels", "waited for", "growing", "not grown", "no memory of the host"),
         *("two queues", "threads", "replayed"),
-        *("workspaces", "makes room", "kept", "closed", "outside", "not ours", "holds"),
-        *("launches", "late kernel", "late graph", "late program", "no capture", "no program", "no objects"),
+        *("workspaces", "makes room", "others make room", "kept", "exact", "closed", "outside", "not ours", "holds"),
+        *(
+            "launches",
+            "too many blocks",
+            "late kernel",
+            "late graph",
+            "late program",
+            "no capture",
+            "no program",
+            "no objects",
+        ),
         *("errors of others", "lost before any kernel", "lost in a capture", "found later"),
     ],
 )
 def test_case(run, case, pace):
     assert run(case, pace) == []
+
+
+@pytest.mark.parametrize("case", ["serves", "fails", "not on another device"])
+def test_a_library_for_products(run, tmp_path, case):
+    assert run(f"library {case}", library=compile_stand_in(tmp_path)) == []
+
+
+def test_no_library_for_products(run):
+    assert run("library is missing") == []
 
 
 @pytest.mark.parametrize(("system", "library"), [("darwin", ""), ("linux", "musl")])

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include "../../csrc/cuda/cublaslt.h"
 #include "../../csrc/cuda/steps.h"
 #include "../../csrc/plan/arena.h"
 
@@ -19,13 +18,6 @@ namespace fusednet::cuda {
 
 const Record* running = nullptr;
 
-const char* library_text() noexcept {
-    return "no library";
-}
-bool library_ready() noexcept {
-    return false;
-}
-void set_library_folders(std::vector<std::string>) {}
 void judge_step(const Judgement&) noexcept {}
 void* chip_of_programs(size_t* bytes) noexcept {
     *bytes = 0;
@@ -201,7 +193,7 @@ int run(int count, char** arguments) {
         const size_t sign = argument.find('=');
         set(argument.substr(0, sign), argument.substr(sign + 1));
     }
-    for (const auto* all : {&transfers, &memory, &failures, &every})
+    for (const auto* all : {&transfers, &memory, &failures, &every, &library})
         for (const Named& one : *all)
             if (std::strcmp(one.name, arguments[1]) == 0) {
                 one.run();

@@ -114,7 +114,7 @@ struct Named {
     const char* name;
     Case run;
 };
-extern const std::vector<Named> transfers, memory, failures, every;
+extern const std::vector<Named> transfers, memory, failures, every, library;
 
 // So many bytes at once are refused, or the nth object that is asked for without an exception; 0: none.
 extern size_t host_memory_up_to;
