@@ -32,7 +32,8 @@ inline Served product_as_is(const LibraryProduct& p) noexcept {
 }
 
 inline bool wants_library(const Gemm<T>& g, LibraryProduct& p) {
-    const bool large = g.m > 0 && g.n > 0 && g.m * g.n * g.k >= least_library_work;
+    const double work = double(g.m) * double(g.n) * double(g.k);  // more than 64 bits count, of the largest sizes
+    const bool large = work >= double(least_library_work);
     return large && library_found() && as_library_product(g, p);
 }
 
