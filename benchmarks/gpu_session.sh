@@ -10,8 +10,9 @@
 # with them for large products. pytest-xdist and pytest-timeout are used where they are. ARCHITECTURE (90 for an H100) is
 # asked of nvidia-smi where it is not given.
 #
-# PARTS="targets sanitizers" runs those parts alone, with what an earlier run has built (in INSTALLED, by default
-# OUT/installed) if it was built from the same files for the same GPU; else it builds first.
+# PARTS="targets sanitizers" runs those parts alone (of device, suite, epilogues, sanitizers, panels, targets, bench), with
+# what an earlier run has built (in INSTALLED, by default OUT/installed) if it was built from the same files for the same
+# GPU; else it builds first.
 #
 # Logs and records go to the folder OUT (default: gpu_session). Ends with a summary; its status is 0 if all parts passed,
 # 1 if one failed, 3 if none failed but one had too little time, 2 if it could not begin.
@@ -38,17 +39,17 @@ export PYTHONPATH=$installed CXX=${CXX:-g++}
 
 # Seconds of each part, and 5 for one that does not end when it is told to. The sanitizers run side by side; the rows with
 # a target have what the others leave of `end`, at least what stands here, and the rest of the benchmark what those leave.
-declare -A seconds=([build]=130 [info]=15 [device]=60 [suite]=75 [memcheck]=70 [racecheck]=70 [initcheck]=70 [panels]=20
-    [targets]=115 [bench]=10)
+declare -A seconds=([build]=130 [info]=15 [device]=60 [suite]=75 [epilogues]=25 [memcheck]=70 [racecheck]=70 [initcheck]=70 [panels]=20
+    [targets]=90 [bench]=10)
 end=${LIMIT:-540}
 
 tools=(memcheck racecheck initcheck)
 declare -A chosen=()
-for name in ${PARTS:-device suite sanitizers panels targets bench}; do
+for name in ${PARTS:-device suite epilogues sanitizers panels targets bench}; do
     case $name in
     sanitizers) for tool in "${tools[@]}"; do chosen[$tool]=1; done ;;
-    build | info | device | suite | memcheck | racecheck | initcheck | panels | targets | bench) chosen[$name]=1 ;;
-    *) stop "PARTS expects some of build, info, device, suite, sanitizers, ${tools[*]}, panels, targets, bench; got $name" ;;
+    build | info | device | suite | epilogues | memcheck | racecheck | initcheck | panels | targets | bench) chosen[$name]=1 ;;
+    *) stop "PARTS expects some of build, info, device, suite, epilogues, sanitizers, ${tools[*]}, panels, targets, bench; got $name" ;;
     esac
 done
 wanted() { [[ -n ${chosen[$1]:-} ]]; }
@@ -140,6 +141,16 @@ if wanted suite; then
     mapfile -t files <tests/on_devices.txt
     FUSEDNET_DEVICE=cuda part suite "${tests[@]}" "${parallel[@]}" -m "not slow" "${files[@]}"
     report suite
+fi
+# Layers with large products once more, with what cuBLASLt's epilogues could do and do not without being asked.
+if wanted epilogues; then
+    part epilogues bash -c 'status=0
+for names in sums "relu sums"; do
+    echo "FUSEDNET_CUBLASLT_EPILOGUES=\"$names\""
+    FUSEDNET_CUBLASLT_EPILOGUES=$names "$@" || status=1
+done
+exit $status' epilogues "${tests[@]}" tests/test_device_large.py
+    report epilogues
 fi
 sanitizers=()
 for tool in "${tools[@]}"; do

@@ -18,11 +18,23 @@ from ops_calls import CALLS
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu_session.sh"
-PARTS = ["build", "info", "device", "suite", "memcheck", "racecheck", "initcheck", "panels", "targets", "bench"]
+PARTS = [
+    "build",
+    "info",
+    "device",
+    "suite",
+    "epilogues",
+    "memcheck",
+    "racecheck",
+    "initcheck",
+    "panels",
+    "targets",
+    "bench",
+]
 BESIDE = {"memcheck", "racecheck", "initcheck"}  # one another
 
 WAYS = [("", "_forward"), ("", "_backward"), ("", "_update"), ("loss ", ""), ("metric ", ""), ("constrain ", "")]
-AFFECTING = {"ARCHITECTURE", "FUSEDNET_DEVICE", "LIMIT", "CXX", "PARTS", "INSTALLED"}
+AFFECTING = {"ARCHITECTURE", "FUSEDNET_DEVICE", "FUSEDNET_CUBLASLT_EPILOGUES", "LIMIT", "CXX", "PARTS", "INSTALLED"}
 
 # Notes what it is asked for, then does what WANTED has for the first pattern in it: [pattern, output, status, seconds].
 FAKE = """#!{python} -IS
@@ -31,6 +43,9 @@ asked = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
 with open(os.environ["NOTES"], "a") as notes:
     fcntl.flock(notes, fcntl.LOCK_EX)
     notes.write(json.dumps([asked, sys.argv, os.environ.get("FUSEDNET_DEVICE")]) + "\\n")
+    if epilogues := os.environ.get("FUSEDNET_CUBLASLT_EPILOGUES"):
+        with open(os.environ["NOTES"] + ".epilogues", "a") as with_them:
+            with_them.write(json.dumps([epilogues, asked]) + "\\n")
 for pattern, output, status, seconds in json.loads(os.environ["WANTED"]):
     if re.search(pattern, asked):
         print(output, flush=True)
@@ -54,7 +69,8 @@ def session(tmp_path):
     def run(*wanted, gpu="9.0", cwd=tmp_path, script=SCRIPT, **more):
         answers = [*wanted, ["^nvidia-smi", gpu, 0 if gpu else 9, 0]]
         notes = tmp_path / "notes"
-        notes.unlink(missing_ok=True)
+        for path in (notes, tmp_path / "notes.epilogues"):
+            path.unlink(missing_ok=True)
         env = {name: value for name, value in os.environ.items() if name not in AFFECTING}
         env |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": str(programs / "python")}
         env |= {"WANTED": json.dumps(answers), "NOTES": str(notes), "OUT": str(tmp_path / "out"), **more}
@@ -162,6 +178,28 @@ def test_every_test_of_the_device_is_run_there(session):
     files = {path.name for path in (ROOT / "tests").glob("test_device*.py")}
     assert files <= {Path(argument).name for argument in found}
     assert {"test_device_launches.py", "test_device_large.py"} <= files
+
+
+def test_layers_of_large_products_with_the_epilogues(session, tmp_path):
+    """Once with each choice of those that are not used without being asked for, whatever becomes of the first."""
+
+    def runs():
+        lines = (tmp_path / "notes.epilogues").read_text().splitlines()
+        return [(epilogues, asked.split()[-1]) for epilogues, asked in map(json.loads, lines)]
+
+    done, _ = session(PARTS="epilogues")
+    assert of(done) == ["build", "info", "epilogues"]
+    both = [("sums", "tests/test_device_large.py"), ("relu sums", "tests/test_device_large.py")]
+    assert runs() == both
+    done, _ = session(["pytest .*tests/test_device_large.py$", "FAILED tests/a.py::b", 1, 0], PARTS="epilogues")
+    assert done.returncode == 1
+    assert "2 FAILED tests/a.py::b" in done.stdout
+    assert "failed: epilogues;" in done.stdout
+    assert runs() == both
+    log = (tmp_path / "out" / "epilogues.log").read_text()
+    assert log.index('EPILOGUES="sums"') < log.index('EPILOGUES="relu sums"')
+    session(PARTS="suite")
+    assert not (tmp_path / "notes.epilogues").exists()
 
 
 def test_files_whose_models_train_there(session):
