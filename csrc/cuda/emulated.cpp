@@ -70,6 +70,15 @@ struct alignas(16) Chip {
     unsigned char bytes[chip_bytes];
 };
 
+// What is to be brought back, and how much of what was received the kernels before it have read then.
+struct Coming {
+    const char* from;
+    size_t bytes;
+    Unpack unpack;
+    const void* context;
+    size_t read;
+};
+
 // What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
@@ -79,8 +88,10 @@ struct Queue {
     size_t no_room = 0;                                     // bytes that there was no room for: nothing more is begun
     std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
     std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
+    std::vector<Coming> coming;                             // read as late as may be
 };
 thread_local Queue* queue = nullptr;
+thread_local long waits = 0;  // of the calling thread for any queue, so far
 
 // Now, or when what is captured is replayed; guarded as it is now, but for what does not look at the guard.
 template <class W>
@@ -271,9 +282,33 @@ void receive() noexcept {
     }
     queue->sent.clear();
 }
-void download(void* to, const void* from, size_t bytes) noexcept {
-    copy(to, from, bytes);
+void all_read() noexcept {
     queue->received.clear();
+    for (Coming& c : queue->coming) c.read = 0;
+}
+void download(void* to, const void* from, size_t bytes) noexcept {
+    ++waits;
+    copy(to, from, bytes);
+    all_read();
+}
+void bring(const void* from, size_t bytes, Unpack unpack, const void* context) noexcept {
+    if (queue->captured) std::abort();
+    queue->coming.push_back({static_cast<const char*>(from), bytes, unpack, context, queue->received.size()});
+}
+void brought(int but) noexcept {
+    while (queue->coming.size() > size_t(but)) {
+        ++waits;
+        const Coming c = queue->coming.front();
+        queue->coming.erase(queue->coming.begin());
+        if (queue->no_room == 0) {
+            const std::vector<char> packed(c.from, c.from + c.bytes);
+            const size_t half = c.bytes / 2;
+            c.unpack(c.context, packed.data(), 0, half);
+            c.unpack(c.context, packed.data() + half, half, c.bytes - half);
+        }
+        queue->received.erase(queue->received.begin(), queue->received.begin() + ptrdiff_t(c.read));
+        for (Coming& later : queue->coming) later.read -= c.read;
+    }
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
@@ -333,8 +368,10 @@ void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
 }
 const char* wait(size_t* no_room) noexcept {
+    ++waits;
     receive();
-    queue->received.clear();
+    brought(0);
+    all_read();
     const size_t bytes = std::exchange(queue->no_room, 0);
     if (no_room) *no_room = bytes;
     return bytes ? "a workspace: out of memory" : nullptr;
@@ -367,6 +404,8 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .send = send,
                                  .receive = receive,
                                  .download = download,
+                                 .bring = bring,
+                                 .brought = brought,
                                  .guard = guard,
                                  .judge = judge_step,
                                  .library = library_ready,
@@ -384,3 +423,8 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .dlpack = 1};
 
 }  // namespace fusednet::cuda_emulated
+
+// For tests, which count them.
+extern "C" __attribute__((visibility("default"))) long fusednet_emulated_waits() {
+    return fusednet::cuda_emulated::waits;
+}
