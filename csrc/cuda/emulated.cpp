@@ -40,12 +40,8 @@ private:
     std::vector<std::vector<char>> held_[int(Space::count)];
 };
 
-// Who runs a kernel's blocks: a launch of its own or, in a program, so many blocks of its launch, in either order.
-struct Sharing {
-    Index places;
-    bool backwards;
-};
-using Work = std::function<void(const Sharing&)>;
+// Runs a kernel's blocks: in a launch of its own for 0, or by so many blocks of a program's launch.
+using Work = std::function<void(Index places)>;
 
 struct Kept {
     Work work;
@@ -102,7 +98,7 @@ void enqueue(const W& work, bool decides = false, bool launch = true, bool guard
         queue->captured->kernels.push_back(kept);
         queue->captured->launches += launch;
     } else if (!kept.refused()) {
-        kept.work({});
+        kept.work(0);
     }
 }
 
@@ -114,7 +110,7 @@ A* workspace(Space space, Index count) {
     if (queue && bytes > all_memory && queue->no_room == 0) queue->no_room = bytes;
     if (queue && queue->no_room > 0) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
-    enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); }, false, false);
+    enqueue([=](Index) { __builtin_memset(memory, 0xff, bytes); }, false, false);
     return static_cast<A*>(memory);
 }
 
@@ -337,7 +333,7 @@ int kernels(const void* captured) noexcept {
     return static_cast<const Captured*>(captured)->launches;
 }
 void run_steps(const Captured& step, int64_t times) noexcept {
-    bool backwards = false, looks = true;  // a program looks at the guard only where it may have changed
+    bool looks = true;  // a program looks at the guard only where it may have changed
     for (int64_t i = 0; i < times; ++i) {
         spoil(queue->chip.get(), step.chip_bytes);  // no step reads what another has left there
         for (const Kept& kept : step.kernels) {
@@ -345,7 +341,7 @@ void run_steps(const Captured& step, int64_t times) noexcept {
                 if (step.places > 0) return;
                 continue;
             }
-            kept.work({step.places, backwards = !backwards});
+            kept.work(step.places);
             looks = kept.decides;
         }
     }
