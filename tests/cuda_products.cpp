@@ -52,13 +52,9 @@ void refuse_recording() noexcept {
     ++refusals;
 }
 // At once, as a launch of its own.
-struct Sharing {
-    Index places = 0;
-    bool backwards = false;
-};
 template <class Work>
 void enqueue(const Work& work, bool) {
-    work(Sharing{});
+    work(0);
 }
 
 namespace float32 {

@@ -16,8 +16,8 @@ PACES = ["lazy", "eager", *map(str, range(2))]  # of the stand-in: as late as ma
 NO_DRIVER = {"driver": 0, "counted": 35}
 TOLD = {
     "cudaEventCreateWithFlags": "an event",
-    "cudaEventRecord": "copying to the device",
-    "cudaEventSynchronize": "copying to the device",
+    "cudaEventRecord": "copying (to|from) the device",
+    "cudaEventSynchronize": "copying (to|from) the device",
     "cudaGetDevice": r"the current device|\[Plan\] expects \d MB of memory of device 'cuda', got",
     "cudaGraphLaunch": "a captured step",
     "cudaLaunchKernel": "kernel '(add|of steps in one launch)'",
@@ -27,7 +27,7 @@ TOLD = {
     "cudaSetDevice": "choosing the device",
     "cudaStreamCreateWithFlags": "a stream",
     "cudaStreamSynchronize": "waiting for the device|looking at memory",
-    "cudaStreamWaitEvent": "copying to the device",
+    "cudaStreamWaitEvent": "copying (to|from) the device",
     "cudaMalloc": r"\[Plan\] expects \d MB of memory of device 'cuda', got",
 }
 # Where there is another way, or nobody who could be told: not pinned, kernel by kernel, not twice as large, not kept.
@@ -65,6 +65,7 @@ def run(tmp_path_factory):
     "case",
     [
         *("of all sizes", "in order", "beside kernels", "waited for", "growing", "not grown", "no memory of the host"),
+        *("brought beside kernels", "brought", "not brought"),
         *("two queues", "threads", "replayed"),
         *("workspaces", "makes room", "others make room", "kept", "exact", "closed", "outside", "not ours", "holds"),
         *(

@@ -1,6 +1,6 @@
 // What a plan needs of a machine whose memory is not the host's. A table of kernels that work there points at it. All
-// work goes to the queue that the calling thread has entered, in order. `download` and `wait` wait for it; `upload`
-// may, where it needs room.
+// work goes to the queue that the calling thread has entered, in order. `download` and `wait` wait for it, `brought`
+// for some of it; `upload` may, where it needs room.
 #pragma once
 
 #include <stddef.h>
@@ -11,6 +11,7 @@
 namespace fusednet {
 
 using Pack = void (*)(const void* context, char* to, size_t offset, size_t bytes) noexcept;
+using Unpack = void (*)(const void* context, const char* from, size_t offset, size_t bytes) noexcept;
 
 struct Device {
     const char* name;
@@ -35,6 +36,11 @@ struct Device {
     void (*send)(void* to, size_t bytes, Pack pack, const void* context) noexcept;
     void (*receive)() noexcept;
     void (*download)(void* to, const void* from, size_t bytes) noexcept;
+    // On its way back while what is enqueued behind it runs, of which nothing may write `from` before it is brought.
+    void (*bring)(const void* from, size_t bytes, Unpack unpack, const void* context) noexcept;
+    // Waits for what was asked of `bring`, and what was enqueued before, but for the latest so many calls: `unpack` has
+    // got all of it then, in order, and `context` is free again. `wait` leaves none.
+    void (*brought)(int but) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
     void (*judge)(const Judgement&) noexcept;  // all pointers in it are to the device's memory

@@ -40,12 +40,8 @@ private:
     std::vector<std::vector<char>> held_[int(Space::count)];
 };
 
-// Who runs a kernel's blocks: a launch of its own or, in a program, so many blocks of its launch, in either order.
-struct Sharing {
-    Index places;
-    bool backwards;
-};
-using Work = std::function<void(const Sharing&)>;
+// Runs a kernel's blocks: in a launch of its own for 0, or by so many blocks of a program's launch.
+using Work = std::function<void(Index places)>;
 
 struct Kept {
     Work work;
@@ -70,6 +66,15 @@ struct alignas(16) Chip {
     unsigned char bytes[chip_bytes];
 };
 
+// What is to be brought back, and how much of what was received the kernels before it have read then.
+struct Coming {
+    const char* from;
+    size_t bytes;
+    Unpack unpack;
+    const void* context;
+    size_t read;
+};
+
 // What the calling thread has entered.
 struct Queue {
     const int32_t* guard = nullptr;
@@ -80,8 +85,10 @@ struct Queue {
     char failure[320] = {}, told[320] = {};                 // nor after it
     std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
     std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
+    std::vector<Coming> coming;                             // read as late as may be
 };
 thread_local Queue* queue = nullptr;
+thread_local long waits = 0;  // of the calling thread for any queue, so far
 
 bool failed() noexcept {
     return queue && (queue->no_room > 0 || queue->failure[0]);
@@ -102,7 +109,7 @@ void enqueue(const W& work, bool decides = false, bool launch = true, bool guard
         queue->captured->kernels.push_back(kept);
         queue->captured->launches += launch;
     } else if (!kept.refused()) {
-        kept.work({});
+        kept.work(0);
     }
 }
 
@@ -114,7 +121,7 @@ A* workspace(Space space, Index count) {
     if (queue && bytes > all_memory && !failed()) queue->no_room = bytes;
     if (failed()) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
-    enqueue([=](const Sharing&) { __builtin_memset(memory, 0xff, bytes); }, false, false);
+    enqueue([=](Index) { __builtin_memset(memory, 0xff, bytes); }, false, false);
     return static_cast<A*>(memory);
 }
 
@@ -283,9 +290,33 @@ void receive() noexcept {
     }
     queue->sent.clear();
 }
-void download(void* to, const void* from, size_t bytes) noexcept {
-    copy(to, from, bytes);
+void all_read() noexcept {
     queue->received.clear();
+    for (Coming& c : queue->coming) c.read = 0;
+}
+void download(void* to, const void* from, size_t bytes) noexcept {
+    ++waits;
+    copy(to, from, bytes);
+    all_read();
+}
+void bring(const void* from, size_t bytes, Unpack unpack, const void* context) noexcept {
+    if (queue->captured) std::abort();
+    queue->coming.push_back({static_cast<const char*>(from), bytes, unpack, context, queue->received.size()});
+}
+void brought(int but) noexcept {
+    while (queue->coming.size() > size_t(but)) {
+        ++waits;
+        const Coming c = queue->coming.front();
+        queue->coming.erase(queue->coming.begin());
+        if (queue->no_room == 0) {
+            const std::vector<char> packed(c.from, c.from + c.bytes);
+            const size_t half = c.bytes / 2;
+            c.unpack(c.context, packed.data(), 0, half);
+            c.unpack(c.context, packed.data() + half, half, c.bytes - half);
+        }
+        queue->received.erase(queue->received.begin(), queue->received.begin() + ptrdiff_t(c.read));
+        for (Coming& later : queue->coming) later.read -= c.read;
+    }
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
@@ -315,7 +346,7 @@ int kernels(const void* captured) noexcept {
     return static_cast<const Captured*>(captured)->launches;
 }
 void run_steps(const Captured& step, int64_t times) noexcept {
-    bool backwards = false, looks = true;  // a program looks at the guard only where it may have changed
+    bool looks = true;  // a program looks at the guard only where it may have changed
     for (int64_t i = 0; i < times; ++i) {
         spoil(queue->chip.get(), step.chip_bytes);  // no step reads what another has left there
         for (const Kept& kept : step.kernels) {
@@ -323,7 +354,7 @@ void run_steps(const Captured& step, int64_t times) noexcept {
                 if (step.places > 0) return;
                 continue;
             }
-            kept.work({step.places, backwards = !backwards});
+            kept.work(step.places);
             looks = kept.decides;
         }
     }
@@ -346,8 +377,10 @@ void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
 }
 const char* wait(size_t* no_room) noexcept {
+    ++waits;
     receive();
-    queue->received.clear();
+    brought(0);
+    all_read();
     const size_t bytes = std::exchange(queue->no_room, 0);
     if (no_room) *no_room = bytes;
     if (bytes) return "a workspace: out of memory";
@@ -384,6 +417,8 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .send = send,
                                  .receive = receive,
                                  .download = download,
+                                 .bring = bring,
+                                 .brought = brought,
                                  .guard = guard,
                                  .judge = judge_step,
                                  .library = library_ready,
@@ -401,3 +436,8 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .dlpack = 1};
 
 }  // namespace fusednet::cuda_emulated
+
+// For tests, which count them.
+extern "C" __attribute__((visibility("default"))) long fusednet_emulated_waits() {
+    return fusednet::cuda_emulated::waits;
+}

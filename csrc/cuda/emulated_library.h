@@ -61,7 +61,7 @@ namespace fusednet::cuda {
 
 CUstream_st* stream() noexcept {
     static CUstream_st here = {[](const std::function<void()>& work) {
-        cuda_emulated::enqueue([work](const cuda_emulated::Sharing&) { work(); }, false, true, false);
+        cuda_emulated::enqueue([work](Index) { work(); }, false, true, false);
     }};
     return &here;
 }

@@ -5,9 +5,10 @@
 //   decides                            where it may set the guard
 //   steps()                            the same for every thread
 //   run(step, thread, shared, local)   one thread's part of a step; all threads end a step before any begins the next
-// The device has a barrier between steps; the host runs the threads of a step one after the other, the odd blocks'
-// backwards and from memory full of NaN, so that a first value that is not set shows in a result, and so does a missing
-// barrier if that order changes one; tests/cuda_races.cpp looks for the others.
+// The device has a barrier between steps; the host runs the threads of a step one after the other, those of every other
+// block backwards, from memory full of NaN, and all of it the other way round in other launches. So a first value that
+// is not set shows in a result, and what depends on the order of blocks or threads in the results of two launches;
+// tests/cuda_races.cpp looks for races that change no result.
 //
 // A kernel has a launch of its own, or is one of a program's (program.h). Each block of that launch, `places` of them,
 // then has room for `abreast` of the kernel's blocks side by side. They know nothing of each other, take one block
@@ -108,29 +109,39 @@ void launch(const char* name, Index blocks, const K& kernel) noexcept {
 #else
 
 template <class K>
-void run_block(Index block, Index blocks, const K& kernel) noexcept {
+void run_block(Index block, Index blocks, const K& kernel, bool backwards) noexcept {
     typename K::Shared shared;
     typename K::Local local[K::threads];
     __builtin_memset(static_cast<void*>(&shared), 0xff, sizeof shared);
     __builtin_memset(static_cast<void*>(local), 0xff, sizeof local);
     for (int step = 0; step < kernel.steps(); ++step)
         for (int i = 0; i < K::threads; ++i) {
-            const int thread = block % 2 ? K::threads - 1 - i : i;
+            const int thread = (block % 2 != 0) != backwards ? K::threads - 1 - i : i;
             kernel.run(step, {block, blocks, thread}, shared, local[thread]);
         }
 }
 
+// Each kernel's launches go by the sequence of Thue and Morse: no three in succession have one order, nor, as they
+// would by turns, those at one place of a step that is replayed.
+template <class K>
+bool next_backwards() noexcept {
+    static thread_local unsigned launches = 0;
+    return __builtin_parity(launches++) != 0;
+}
+
+// On so many places, or on as many as there are blocks for 0.
 template <class K>
 void launch(const char* name, Index blocks, const K& kernel) noexcept {
     if (!can_launch(name, blocks)) return;
-    const auto work = [=](const Sharing& sharing) {
-        const Index places = sharing.places;
-        for (Index block = 0; places == 0 && block < blocks; ++block) run_block(block, blocks, kernel);
+    const auto work = [=](Index places) {
+        const bool backwards = next_backwards<K>();
+        const auto turn = [=](Index i, Index count) { return backwards ? count - 1 - i : i; };
+        for (Index i = 0; places == 0 && i < blocks; ++i) run_block(turn(i, blocks), blocks, kernel, backwards);
         for (Index i = 0; i < places; ++i)
             for (int side = 0; side < abreast<K>; ++side)
-                for (Index block = first_block(side, sharing.backwards ? places - 1 - i : i, places); block < blocks;
+                for (Index block = first_block(int(turn(side, abreast<K>)), turn(i, places), places); block < blocks;
                      block += next_block<K>(places))
-                    run_block(block, blocks, kernel);
+                    run_block(block, blocks, kernel, backwards);
     };
     enqueue(work, requires { K::decides; });
 }

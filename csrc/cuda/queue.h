@@ -3,11 +3,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
 
+#include "../base/device.h"
 #include "current.h"
 #include "runtime.h"
 #include "steps.h"
@@ -17,6 +20,8 @@ namespace fusednet::cuda {
 
 constexpr size_t mebibyte = size_t(1) << 20;
 constexpr int text_size = 320;
+constexpr const char* uploading = "copying to the device";
+constexpr const char* downloading = "copying from the device";
 
 // Errors of what ran before, which any later call returns.
 inline bool is_late(cudaError_t error) noexcept {
@@ -35,7 +40,7 @@ struct Staging {
     static constexpr size_t least = mebibyte, most = 8 * mebibyte, alignment = 256;
     char* bytes = nullptr;
     size_t half = 0;
-    cudaEvent_t read[2] = {};  // when the device has read all of a half
+    cudaEvent_t read[2] = {};  // when the device has read all of a half, or filled it
     bool pinned = false;
     int side = 0;
     size_t used = 0;
@@ -49,6 +54,14 @@ struct Staging {
         bytes = nullptr;
         half = used = 0;
     }
+};
+
+// What a half has for whom.
+struct Coming {
+    Unpack unpack = nullptr;  // null: nothing
+    const void* context = nullptr;
+    size_t offset = 0, bytes = 0;
+    int call = 0;
 };
 
 struct Block {
@@ -91,7 +104,13 @@ struct Queue {
     cudaStream_t copies = nullptr;  // of what is sent beside it
     cudaEvent_t arrived = nullptr;  // when all of that is there
     Staging sending;
-    bool sent = false;  // and the stream was not told to wait for it
+    bool sent = false;               // and the stream was not told to wait for it
+    cudaStream_t returns = nullptr;  // of what is brought back beside it
+    cudaEvent_t ready = nullptr;     // when that may be read
+    Staging bringing;                // halves take turns: `side` is the older one
+    Coming coming[2];
+    int brings = 0;  // calls so far
+    bool returning = false;
     const char* last_kernel = nullptr;
     bool busy = false;  // something was enqueued that nobody has waited for
     bool failed = false, capturing = false;
@@ -122,6 +141,10 @@ struct Queue {
             sent = false;
             sending.used = 0;
         }
+        if (returning) {
+            if (!check(cudaStreamSynchronize(returns), what)) return false;
+            returning = false;
+        }
         if (!busy) return true;
         if (!check(cudaStreamSynchronize(stream), what)) return false;
         busy = false;
@@ -148,6 +171,58 @@ struct Queue {
         s.bytes = static_cast<char*>(memory);
         s.half = wanted;
         return true;
+    }
+
+    bool next_half(Staging& s, cudaStream_t on) noexcept {
+        if (!check(cudaEventRecord(s.read[s.side], on), uploading)) return false;
+        s.side ^= 1;
+        s.used = 0;
+        return check(cudaEventSynchronize(s.read[s.side]), uploading);
+    }
+    void copy_there(Staging& s, cudaStream_t on, void* to, size_t bytes, Pack pack, const void* context) noexcept {
+        for (size_t done = 0; done < bytes;) {
+            if (s.used >= s.half && !next_half(s, on)) return;
+            const size_t n = std::min(bytes - done, s.half - s.used);
+            char* place = s.bytes + size_t(s.side) * s.half + s.used;
+            pack(context, place, done, n);
+            if (!check(cudaMemcpyAsync(static_cast<char*>(to) + done, place, n, cudaMemcpyHostToDevice, on), uploading))
+                return;
+            done += n;
+            s.used += (n + Staging::alignment - 1) / Staging::alignment * Staging::alignment;
+        }
+    }
+
+    // Nobody gets what has failed.
+    void hand_out(int side) noexcept {
+        const Coming c = std::exchange(coming[side], {});
+        if (!c.unpack || failed || !check(cudaEventSynchronize(bringing.read[side]), downloading)) return;
+        c.unpack(c.context, bringing.bytes + size_t(side) * bringing.half, c.offset, c.bytes);
+    }
+    void brought(int but) noexcept {
+        for (const int side : {bringing.side, bringing.side ^ 1})
+            if (brings - coming[side].call >= but) hand_out(side);
+    }
+    void bring(const char* from, size_t bytes, Unpack unpack, const void* context) noexcept {
+        if (!returns && !check(cudaStreamCreateWithFlags(&returns, cudaStreamNonBlocking), "a stream")) return;
+        if (!ready && !check(cudaEventCreateWithFlags(&ready, cudaEventDisableTiming), "an event")) return;
+        if (bytes > bringing.half) brought(0);  // else what is there would be gone where it grows
+        if (!stage(bringing, bytes) || !check(cudaEventRecord(ready, stream), downloading) ||
+            !check(cudaStreamWaitEvent(returns, ready, 0), downloading))
+            return;
+        returning = true;
+        ++brings;
+        for (size_t done = 0; done < bytes; bringing.side ^= 1) {
+            const int side = bringing.side;
+            hand_out(side);
+            const size_t n = std::min(bytes - done, bringing.half);
+            char* const place = bringing.bytes + size_t(side) * bringing.half;
+            if (failed ||
+                !check(cudaMemcpyAsync(place, from + done, n, cudaMemcpyDeviceToHost, returns), downloading) ||
+                !check(cudaEventRecord(bringing.read[side], returns), downloading))
+                return;
+            coming[side] = {unpack, context, done, n, brings};
+            done += n;
+        }
     }
 };
 

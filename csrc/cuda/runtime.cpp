@@ -80,20 +80,21 @@ void trim() noexcept {
 
 void destroy(Queue* q) noexcept {
     const Current current;
-    for (cudaStream_t stream : {q->copies, q->stream})
+    for (cudaStream_t stream : {q->copies, q->returns, q->stream})
         if (stream) (void)cudaStreamSynchronize(stream);
     for (const Held& held : q->held)
         for (Block* block = held.newest; block;) {
             release(block->memory);
             delete std::exchange(block, block->older);
         }
-    for (Staging* const staging : {&q->staging, &q->sending}) {
+    for (Staging* const staging : {&q->staging, &q->sending, &q->bringing}) {
         for (cudaEvent_t event : staging->read)
             if (event) (void)cudaEventDestroy(event);
         staging->let_go();
     }
-    if (q->arrived) (void)cudaEventDestroy(q->arrived);
-    for (cudaStream_t stream : {q->stream, q->copies})
+    for (cudaEvent_t event : {q->arrived, q->ready})
+        if (event) (void)cudaEventDestroy(event);
+    for (cudaStream_t stream : {q->stream, q->copies, q->returns})
         if (stream) (void)cudaStreamDestroy(stream);
     (void)cudaGetLastError();
     delete q;
@@ -144,37 +145,13 @@ void clear(void* to, size_t bytes) noexcept {
     if (!failed() && bytes) queue->check(cudaMemsetAsync(to, 0, bytes, stream()), "clearing the device's memory");
 }
 
-constexpr const char* uploading = "copying to the device";
-
-bool next_half(Queue& q, Staging& s, cudaStream_t stream) noexcept {
-    if (!q.check(cudaEventRecord(s.read[s.side], stream), uploading)) return false;
-    s.side ^= 1;
-    s.used = 0;
-    return q.check(cudaEventSynchronize(s.read[s.side]), uploading);
-}
-
-void copy_there(Queue& q, Staging& s, cudaStream_t stream, void* to, size_t bytes, Pack pack,
-                const void* context) noexcept {
-    for (size_t done = 0; done < bytes;) {
-        if (s.used >= s.half && !next_half(q, s, stream)) return;
-        const size_t n = std::min(bytes - done, s.half - s.used);
-        char* place = s.bytes + size_t(s.side) * s.half + s.used;
-        pack(context, place, done, n);
-        if (!q.check(cudaMemcpyAsync(static_cast<char*>(to) + done, place, n, cudaMemcpyHostToDevice, stream),
-                     uploading))
-            return;
-        done += n;
-        s.used += (n + Staging::alignment - 1) / Staging::alignment * Staging::alignment;
-    }
-}
-
 void upload(void* to, const void* from, size_t bytes) noexcept {
     if (failed() || bytes == 0) return;
     const Pack as_it_is = [](const void* context, char* place, size_t offset, size_t n) noexcept {
         std::memcpy(place, static_cast<const char*>(context) + offset, n);
     };
     if (!queue->stage(queue->staging, bytes)) return;
-    copy_there(*queue, queue->staging, stream(), to, bytes, as_it_is, from);
+    queue->copy_there(queue->staging, stream(), to, bytes, as_it_is, from);
 }
 
 // In a stream of its own, so that it does not wait for kernels.
@@ -184,7 +161,7 @@ void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
     if (!q.copies && !q.check(cudaStreamCreateWithFlags(&q.copies, cudaStreamNonBlocking), "a stream")) return;
     if (!q.stage(q.sending, bytes)) return;
     q.sent = true;
-    copy_there(q, q.sending, q.copies, to, bytes, pack, context);
+    q.copy_there(q.sending, q.copies, to, bytes, pack, context);
 }
 
 void receive() noexcept {
@@ -199,8 +176,15 @@ void receive() noexcept {
 void download(void* to, const void* from, size_t bytes) noexcept {
     if (failed() || bytes == 0) return;
     Queue& q = *queue;
-    if (q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), "copying from the device"))
-        q.finish();
+    if (q.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream()), downloading)) q.finish();
+}
+
+void bring(const void* from, size_t bytes, Unpack unpack, const void* context) noexcept {
+    if (!failed() && bytes) queue->bring(static_cast<const char*>(from), bytes, unpack, context);
+}
+
+void brought(int but) noexcept {
+    if (queue) queue->brought(but);
 }
 
 void set_guard(const int32_t* status) noexcept {
@@ -292,6 +276,7 @@ void replay(void* captured, int64_t times) noexcept {
 const char* wait(size_t* no_room) noexcept {
     if (!queue) return "no queue was entered";
     queue->finish();
+    queue->brought(0);
     if (!queue->failed) return nullptr;
     queue->failed = false;
     const size_t bytes = std::exchange(queue->no_room, 0);
@@ -424,6 +409,8 @@ constinit const Device device = {.name = "cuda",
                                  .send = send,
                                  .receive = receive,
                                  .download = download,
+                                 .bring = bring,
+                                 .brought = brought,
                                  .guard = set_guard,
                                  .judge = judge_step,
                                  .library = has_library,

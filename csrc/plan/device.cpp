@@ -12,6 +12,7 @@ namespace fusednet {
 namespace {
 
 constexpr Index staged_bytes = Index(32) << 20;  // of rows sent at once
+constexpr Index brought_bytes = Index(8) << 20;  // of results: as much as there is room for on the way
 constexpr Index narrow = 256;                    // the widest layer of a network whose steps one launch may run
 constexpr double small_work = 6.4e7;             // and the most operations of such a step
 
@@ -352,6 +353,48 @@ Result Plan<T>::evaluate_on_device(const Rows& x, const Targets& y, Index begin,
         if (budget.over() || interrupt.look()) break;
     }
     return result;
+}
+
+// `enqueue` leaves what follows from a batch where it is told, a row for each of the batch's or one for all of them.
+// The device works on one slice of batches while the rows of the next are packed and sent, and the results of the one
+// before, which is waited for, are handed out. The row that is next: all before it are done.
+template <class T>
+Index Plan<T>::in_slices(const Rows& x, Index begin, Index end, const ResultRows& results, bool a_row_each,
+                         const std::function<void(const Batch&, T*)>& enqueue, double budget_ms, Interrupt& interrupt) {
+    const Budget budget(budget_ms);
+    const Device& device = *table_.device;
+    const Index size = spec_.batch;
+    const auto results_of = [&](Index rows) { return a_row_each ? rows : divide_up(rows, size); };
+    const Index most = brought_bytes / (results_of(size) * Index(results.bytes));
+    const Index ahead = std::clamp<Index>(most, 1, steps_staged(x, size, false)) * size;
+    const auto staged_from = [&](Index row, int side) {
+        return send_rows(x, {}, nullptr, row, std::min(ahead, end - row), side);
+    };
+    ResultRows brought[2];
+    const auto waits = [](const Device* d) { d->wait(nullptr); };
+    const std::unique_ptr<const Device, decltype(waits)> under_way(&device, waits);  // what is thrown leaves nothing so
+    Staged next;
+    if (begin < end) next = staged_from(begin, 0);
+    Index first = begin;
+    for (int side = 0; first < end; side = 1 - side) {
+        const Index count = std::min(ahead, end - first);
+        const size_t bytes = size_t(results_of(count)) * results.bytes;
+        char* const there = static_cast<char*>(staging_->results(side, bytes));
+        const Staged staged = next;
+        device.receive();
+        for (Index row = 0; row < count; row += size)
+            enqueue(batch_at(staged.x, {}, nullptr, row, std::min(size, count - row)),
+                    reinterpret_cast<T*>(there + results_of(row) * Index(results.bytes)));
+        brought[side] = results;
+        brought[side].to += results_of(first - begin) * results.stride;
+        device.bring(there, bytes, unpack_rows, &brought[side]);
+        first += count;
+        device.brought(1);
+        if (budget.over() || interrupt.look()) break;
+        if (first < end) next = staged_from(first, 1 - side);
+    }
+    check_device();
+    return first;
 }
 
 template class Plan<float>;

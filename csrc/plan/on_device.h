@@ -64,14 +64,27 @@ public:
     const void* send_rows(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order,
                           Index begin, Index rows);
 
+    // So many bytes for what steps leave there, until it is brought back; what lies there is waited for where it has to
+    // grow.
+    void* results(int side, size_t bytes) { return room(slots_[side][3], bytes); }
+
 private:
     struct Slot {
         void* memory = nullptr;
         size_t bytes = 0;
     };
+    void* room(Slot& slot, size_t bytes);
     const Device& device_;
-    Slot slots_[2][3];
+    Slot slots_[2][4];
 };
+
+// Rows of the host that results are brought to: `bytes` of each, `stride` apart.
+struct ResultRows {
+    char* to;
+    Index stride;
+    size_t bytes;
+};
+void unpack_rows(const void* rows, const char* from, size_t offset, size_t bytes) noexcept;
 
 struct Staged {
     Rows x;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -293,6 +294,8 @@ private:
                            double budget_ms, Interrupt& interrupt);
     Result evaluate_on_device(const Rows& x, const Targets& y, Index begin, Index end, double budget_ms, bool training,
                               Interrupt& interrupt);
+    Index in_slices(const Rows& x, Index begin, Index end, const ResultRows& results, bool a_row_each,
+                    const std::function<void(const Batch&, T*)>& enqueue, double budget_ms, Interrupt& interrupt);
     // Between the plan's memory and the host's.
     template <class A>
     void fetch(A* to, const A* from, Index count) const {

@@ -260,18 +260,33 @@ template <class T>
 Index Plan<T>::predict(const Rows& x, void* out, Index out_row_bytes, Index begin, Index end, double budget_ms,
                        Interrupt& interrupt) {
     const Turn turn = use();
+    char* const first = static_cast<char*>(out) + begin * out_row_bytes;
+    if (table_.device) {
+        constexpr Source own = std::is_same_v<T, float> ? Source::float32 : Source::float64;
+        const auto enqueue = [&](const Batch& batch, T* to) {
+            Interrupt never;
+            run(forward_, batch, never);
+            run(head_, batch, never);
+            table_.gather[int(own)]({batch.rows,
+                                     output_.cols,
+                                     output_.data.data,
+                                     output_.data.ld * Index(sizeof(T)),
+                                     nullptr,
+                                     {to, output_.cols}});
+        };
+        const ResultRows results{first, out_row_bytes, size_t(output_.cols) * sizeof(T)};
+        return in_slices(x, begin, end, results, true, enqueue, budget_ms, interrupt);
+    }
     const FlushDenormals guard(flush<T>);
     const Budget budget(budget_ms);
-    while (begin < end) {
+    for (char* to = first; begin < end;) {
         const Index rows = end - begin < spec_.batch ? end - begin : spec_.batch;
-        const Batch batch = table_.device ? batch_at(stage(x, {}, begin, rows).x, {}, nullptr, 0, rows)
-                                          : batch_at(x, {}, nullptr, begin, rows);
+        const Batch batch = batch_at(x, {}, nullptr, begin, rows);
         const Sharing::Step step(inference_, rows);
         if (!run(forward_, batch, interrupt) || !run(head_, batch, interrupt)) break;
-        fetch_rows(readonly(output_.data), output_.cols, rows, static_cast<char*>(out) + begin * out_row_bytes,
-                   out_row_bytes);
-        check_device();
+        fetch_rows(readonly(output_.data), output_.cols, rows, to, out_row_bytes);
         begin += rows;
+        to += rows * out_row_bytes;
         if (budget.over() || interrupt.look()) break;
     }
     return begin;
@@ -301,29 +316,37 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
     };
     for (const Norm<T>* norm : norms_) {
         const Index cols = norm->moving_mean->cols;
+        std::vector<T> of_batches(size_t(2 * cols * divide_up(end - begin, spec_.batch)));  // means, then variances
+        const auto measure = [&](const Batch& batch, T* to) {
+            run(forward_, batch, interrupt);
+            table_.batchnorm_statistics({batch.rows, cols, readonly(norm->input), to, to + cols});
+        };
+        if (table_.device) {
+            const Index bytes = 2 * cols * Index(sizeof(T));
+            const ResultRows results{reinterpret_cast<char*>(of_batches.data()), bytes, size_t(bytes)};
+            constexpr double no_end = std::numeric_limits<double>::infinity();
+            in_slices(x, begin, end, results, false, measure, no_end, interrupt);
+        } else {
+            T* to = of_batches.data();
+            for (Index row = begin; row < end && !interrupt.look(); row += spec_.batch, to += 2 * cols)
+                measure(batch_at(x, {}, nullptr, row, std::min(spec_.batch, end - row)), to);
+        }
+        if (interrupt.stopped()) {
+            result.status = Status::interrupted;
+            return restore();
+        }
         std::vector<double> mean(size_t(cols), 0.0), squares(size_t(cols), 0.0);
         std::vector<T> batch_mean(mean.size()), batch_variance(mean.size());
-        for (Index row = begin; row < end; row += spec_.batch) {
-            const Index rows = end - row < spec_.batch ? end - row : spec_.batch;
-            const Batch batch = table_.device ? batch_at(stage(x, {}, row, rows).x, {}, nullptr, 0, rows)
-                                              : batch_at(x, {}, nullptr, row, rows);
-            if (!run(forward_, batch, interrupt)) {
-                check_device();  // the rows that it reads are free again
-                result.status = Status::interrupted;
-                return restore();
-            }
-            table_.batchnorm_statistics({rows, cols, readonly(norm->input), norm->mean, norm->variance});
-            fetch(batch_mean.data(), norm->mean, cols);
-            fetch(batch_variance.data(), norm->variance, cols);
-            check_device();
+        const T* of_batch = of_batches.data();
+        for (Index row = begin; row < end; row += spec_.batch, of_batch += 2 * cols) {
             // Chan, Golub and LeVeque 1979, eq. 2.1
-            const double n = double(rows), so_far = double(row - begin), share = n / (so_far + n);
+            const double n = double(std::min(spec_.batch, end - row)), so_far = double(row - begin);
+            const double share = n / (so_far + n);
             for (Index c = 0; c < cols; ++c) {
-                const double delta = double(batch_mean[size_t(c)]) - mean[size_t(c)];
+                const double delta = double(of_batch[c]) - mean[size_t(c)];
                 mean[size_t(c)] += delta * share;
-                squares[size_t(c)] += n * double(batch_variance[size_t(c)]) + delta * delta * share * so_far;
+                squares[size_t(c)] += n * double(of_batch[cols + c]) + delta * delta * share * so_far;
             }
-            interrupt.look();
         }
         for (Index c = 0; c < cols; ++c) {
             batch_mean[size_t(c)] = T(mean[size_t(c)]);

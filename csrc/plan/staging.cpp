@@ -36,18 +36,36 @@ void pack_part(const HostRows& rows, char* to, size_t offset, size_t bytes) noex
     }
 }
 
-void pack(const void* from, char* to, size_t offset, size_t bytes) noexcept {
+// By all threads: `part` of so many bytes from an offset on.
+template <class Part>
+void in_parts(size_t bytes, const Part& part) noexcept {
     struct Job {
-        const HostRows& rows;
-        char* to;
-        size_t offset, bytes;
-    } job{*static_cast<const HostRows*>(from), to, offset, bytes};
+        const Part& part;
+        size_t bytes;
+    } job{part, bytes};
     const Task task = [](void* context, Index i, void*) {
         const auto& held = *static_cast<const Job*>(context);
         const size_t first = size_t(i) * packed_a_task;
-        pack_part(held.rows, held.to + first, held.offset + first, std::min(packed_a_task, held.bytes - first));
+        held.part(first, std::min(packed_a_task, held.bytes - first));
     };
     run_tasks(divide_up(Index(bytes), Index(packed_a_task)), task, &job, nullptr, false);
+}
+
+void pack(const void* from, char* to, size_t offset, size_t bytes) noexcept {
+    const auto& rows = *static_cast<const HostRows*>(from);
+    in_parts(bytes, [&](size_t first, size_t n) { pack_part(rows, to + first, offset + first, n); });
+}
+
+void unpack_part(const ResultRows& rows, const char* from, size_t offset, size_t bytes) noexcept {
+    if (size_t(rows.stride) == rows.bytes) {
+        std::memcpy(rows.to + offset, from, bytes);
+        return;
+    }
+    size_t i = offset / rows.bytes, at = offset % rows.bytes;
+    for (size_t n = 0; bytes > 0; ++i, at = 0, from += n, bytes -= n) {
+        n = std::min(bytes, rows.bytes - at);
+        std::memcpy(rows.to + Index(i) * rows.stride + at, from, n);
+    }
 }
 
 void send(const Device& device, void* to, const void* data, Index stride, Index bytes, const int64_t* order,
@@ -59,30 +77,37 @@ void send(const Device& device, void* to, const void* data, Index stride, Index 
 
 }  // namespace
 
+void unpack_rows(const void* to, const char* from, size_t offset, size_t bytes) noexcept {
+    const auto& rows = *static_cast<const ResultRows*>(to);
+    in_parts(bytes, [&](size_t first, size_t n) { unpack_part(rows, from + first, offset + first, n); });
+}
+
 Staging::~Staging() {
     for (auto& side : slots_)
         for (Slot& slot : side) device_.release(slot.memory);
 }
 
+void* Staging::room(Slot& slot, size_t bytes) {
+    if (bytes <= slot.bytes) return slot.memory;
+    size_t no_room = 0;
+    if (const char* const failure = slot.memory ? device_.wait(&no_room) : nullptr) {  // for what reads it
+        if (no_room > 0) throw DeviceMemoryError(device_, no_room);
+        throw std::runtime_error(std::string("[Plan] device '") + device_.name + "': " + failure);
+    }
+    device_.release(slot.memory);
+    slot = {};
+    slot.memory = device_.allocate(bytes);
+    if (!slot.memory) throw DeviceMemoryError(device_, bytes);
+    slot.bytes = bytes;
+    return slot.memory;
+}
+
 const void* Staging::send_rows(int side, int slot, const void* data, Index stride, Index bytes, const int64_t* order,
                                Index begin, Index rows) {
     if (!data) return nullptr;
-    Slot& to = slots_[side][slot];
-    const size_t needed = size_t(rows) * size_t(bytes);
-    if (needed > to.bytes) {
-        size_t no_room = 0;
-        if (const char* const failure = to.memory ? device_.wait(&no_room) : nullptr) {  // for what reads it
-            if (no_room > 0) throw DeviceMemoryError(device_, no_room);
-            throw std::runtime_error(std::string("[Plan] device '") + device_.name + "': " + failure);
-        }
-        device_.release(to.memory);
-        to = {};
-        to.memory = device_.allocate(needed);
-        if (!to.memory) throw DeviceMemoryError(device_, needed);
-        to.bytes = needed;
-    }
-    send(device_, to.memory, data, stride, bytes, order, begin, rows);
-    return to.memory;
+    void* const to = room(slots_[side][slot], size_t(rows) * size_t(bytes));
+    send(device_, to, data, stride, bytes, order, begin, rows);
+    return to;
 }
 
 Index bytes_of(Source source) noexcept {

@@ -143,6 +143,15 @@ std::vector<char> Array::download() const {
     return all;
 }
 
+void Array::bring(std::vector<char>& back) const {
+    const auto unpack = [](const void* context, const char* from, size_t offset, size_t n) noexcept {
+        auto& all = *static_cast<std::vector<char>*>(const_cast<void*>(context));
+        CHECK(offset == all.size() && n > 0);
+        all.insert(all.end(), from, from + n);
+    };
+    device.bring(at_, size_, unpack, &back);
+}
+
 std::string in_another_process(const std::function<std::string()>& work) {
     int ends[2];
     if (pipe(ends) != 0) stand_in::misuse("no pipe");

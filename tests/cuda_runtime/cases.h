@@ -102,6 +102,7 @@ public:
     void upload(const std::vector<char>& from) const { device.upload(at_, from.data(), size_); }
     void send(const std::vector<char>& from) const;  // packs what it is asked for in order, once
     std::vector<char> download() const;
+    void bring(std::vector<char>& back) const;  // appended in order
 
 private:
     size_t size_;

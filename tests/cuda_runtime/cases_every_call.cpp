@@ -67,6 +67,10 @@ std::string attempt(void* queue) {
             }
             add(result.get(), y.get(), few - 100, 1);
             add(x.get(), x.get(), few, 1);
+            static std::vector<char> back;
+            back.clear();
+            x.bring(back);
+            device.brought(0);
             check_silence();
             static char got[2][few];  // a copy that nobody could wait for may come late
             device.download(got[0], result.get(), few);
@@ -78,7 +82,7 @@ std::string attempt(void* queue) {
                 std::fill(want.end() - 100, want.end(), char(0));
                 CHECK(std::equal(want.begin(), want.end(), got[0]));
                 want = plus(bytes(few, 7), 1);
-                CHECK(std::equal(want.begin(), want.end(), got[1]));
+                CHECK(std::equal(want.begin(), want.end(), got[1]) && back == want);
             }
         } else {
             const std::string failure = told();

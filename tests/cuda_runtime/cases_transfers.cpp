@@ -94,6 +94,85 @@ void beside_kernels() {
     beside(5 * mebibyte);
 }
 
+// As a plan predicts: rows come and results go in turns, and of all slices but the last two nothing is under way.
+void brought_beside(size_t n) {
+    const Queue queue;
+    constexpr size_t rounds = 7;
+    std::vector<Array> there, results;
+    for (int i = 0; i < 2; ++i) {
+        there.emplace_back(n);
+        results.emplace_back(n);
+    }
+    const auto rows = [&](size_t round) { return bytes(n, unsigned(round)); };
+    std::vector<std::vector<char>> back(rounds);
+    const int before = stand_in::calls("cudaStreamSynchronize"), events = stand_in::calls("cudaEventSynchronize");
+    there[0].send(rows(0));
+    for (size_t round = 0; round < rounds; ++round) {
+        device.receive();
+        add(results[round % 2].get(), there[round % 2].get(), n, 1);
+        add(results[round % 2].get(), results[round % 2].get(), n, 1);
+        results[round % 2].bring(back[round]);
+        if (n <= half) CHECK(back[round].empty());
+        device.brought(1);
+        if (round > 0) CHECK(back[round - 1] == plus(rows(round - 1), 2));
+        if (round + 1 < rounds) there[(round + 1) % 2].send(rows(round + 1));
+    }
+    if (n <= half) CHECK(back[rounds - 1].empty());
+    CHECK(stand_in::calls("cudaStreamSynchronize") == before);
+    if (n < 1000) CHECK(stand_in::calls("cudaEventSynchronize") == events + int(rounds) - 1);
+    CHECK(told() == "");
+    CHECK(back[rounds - 1] == plus(rows(rounds - 1), 2));
+}
+void brought_beside_kernels() {
+    for (size_t n : {size_t(1), size_t(999), size_t(400000), half, 3 * half + 5}) brought_beside(n);
+}
+
+// Of all sizes, the larger behind the smaller, until somebody waits for them or for all but some.
+void brought() {
+    const Queue queue;
+    std::vector<Array> arrays;
+    std::vector<std::vector<char>> back(sizes.size());
+    for (size_t i = 0; i < sizes.size(); ++i) {
+        arrays.emplace_back(sizes[i]);
+        arrays.back().upload(bytes(sizes[i], unsigned(i)));
+    }
+    for (const int but : {0, 1, 2}) {
+        for (auto& one : back) one.clear();
+        for (size_t i = 0; i < sizes.size(); ++i) arrays[i].bring(back[i]);
+        device.brought(but);
+        for (size_t i = 0; i + size_t(but) < sizes.size(); ++i) CHECK(back[i] == bytes(sizes[i], unsigned(i)));
+        CHECK(told() == "");
+        for (size_t i = 0; i < sizes.size(); ++i) CHECK(back[i] == bytes(sizes[i], unsigned(i)));
+        device.brought(0);
+        CHECK(back.back().size() == sizes.back());
+    }
+    CHECK(stand_in::live().pinned == 2);
+}
+
+// Nobody gets what has failed, then or later.
+void not_brought() {
+    const Queue queue;
+    const Array array(1000), large(3 * mebibyte);
+    array.upload(bytes(1000, 1));
+    large.upload(bytes(3 * mebibyte, 1));
+    std::vector<char> first, second, third;
+    array.bring(first);
+    stand_in::fail("cudaMemcpyAsync", 1, cudaErrorUnknown);
+    array.bring(second);
+    device.brought(0);
+    array.bring(second);
+    CHECK(told() == "copying from the device: unknown error");
+    CHECK(first.empty() && second.empty() && told() == "");
+    array.bring(first);
+    large.bring(second);  // the first is handed out where what waits for it grows
+    CHECK(first == bytes(1000, 1));
+    stand_in::fail("cudaEventSynchronize", 1, cudaErrorUnknown);
+    device.brought(0);
+    CHECK(second.empty() && told() == "copying from the device: unknown error");
+    large.bring(third);
+    CHECK(told() == "" && second.empty() && third == bytes(3 * mebibyte, 1));
+}
+
 // What was asked for is done when somebody has waited, though nothing came after it.
 void waited_for() {
     const Queue queue;
@@ -156,6 +235,10 @@ void pageable() {
             device.receive();
             CHECK(one.download() == bytes(n, 1));
             CHECK(other.download() == bytes(n, 2));
+            std::vector<char> back;
+            other.bring(back);
+            device.brought(0);
+            CHECK(back == bytes(n, 2));
         }
         CHECK(told() == "");
         CHECK(stand_in::live().pinned == 0);
@@ -256,6 +339,9 @@ const std::vector<Named> transfers = {
     {"of all sizes", of_all_sizes},
     {"in order", in_order},
     {"beside kernels", beside_kernels},
+    {"brought beside kernels", brought_beside_kernels},
+    {"brought", brought},
+    {"not brought", not_brought},
     {"waited for", waited_for},
     {"growing", growing},
     {"not grown", not_grown},

@@ -31,7 +31,7 @@ struct Operation {
     Work work;
     std::shared_ptr<Mark> waits, sets;
     bool copies = false, clears = false;
-    const void* reads = nullptr;  // of pinned memory
+    const void* pinned = nullptr;  // what it reads or writes of the host's
 };
 struct CUstream_st {
     int device;

@@ -182,8 +182,8 @@ cudaError_t cudaFreeHost(void* p) {
     if (p && found == pinned.end()) misuse("pinned memory is freed that was not allocated");
     for (const CUstream_st& stream : streams)
         for (const Operation& operation : stream.operations)
-            if (p && operation.reads && range_of(pinned, operation.reads) == found)
-                misuse("pinned memory is freed while it is read");
+            if (p && operation.pinned && range_of(pinned, operation.pinned) == found)
+                misuse("pinned memory is freed while it is read or written");
     if (!p) return cudaSuccess;
     pinned.erase(found);
     std::free(p);
@@ -225,9 +225,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     Operation copy;
     copy.copies = true;
     if (!there) {
+        copy.pinned = to;
         copy.work = [=] { std::memcpy(to, at(from, bytes), bytes); };
     } else if (range_of(pinned, from, bytes) != pinned.end()) {
-        copy.reads = from;
+        copy.pinned = from;
         copy.work = [=] { std::memcpy(at(to, bytes), from, bytes); };
     } else {
         const char* const begin = static_cast<const char*>(from);

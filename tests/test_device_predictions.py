@@ -1,0 +1,148 @@
+"""What a device brings back while it works: predictions and the statistics of a data set, in slices of many batches."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+
+import fusednet
+from devices import DEVICES, data
+from fusednet import _native
+from fusednet.layers import BatchNormalization, Dense
+
+emulated = pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
+SLICE = 256  # batches that are enqueued before somebody waits
+
+
+def normalized(device, features=12, classes=4, **compiled):
+    layers = [
+        Dense(21, "tanh", input_shape=[features]),
+        BatchNormalization(),
+        Dense(7),
+        BatchNormalization(),
+        Dense(classes, "softmax"),
+    ]
+    model = fusednet.Sequential(layers, seed=5, **compiled)
+    model.compile("adam", "sparse_categorical_crossentropy", device=device)
+    return model
+
+
+def waits(call):
+    """How often the calling thread waits for the emulated device in it."""
+    count = ctypes.CDLL(_native.__file__).fusednet_emulated_waits
+    count.restype = ctypes.c_long
+    before = count()
+    call()
+    return count() - before
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [1, 3, 32, 1400])
+def test_the_cpus_results(device, batch, dtype):
+    """Of less than a batch, of some slices and of a rest, in the bits of calls of one batch each."""
+    x, _ = data(rows=1399)
+    there, here = (normalized(name, dtype=dtype) for name in (device, "cpu"))
+    plan = there._engine.plan(batch)
+    assert plan.batch == batch  # a larger one would have fewer slices
+    for one in (plan, here._engine.plan(batch)):
+        assert one.recalibrate(x, 0, 1399)["status"] == "ok"
+    tolerance = 2e-5 if dtype == "float32" else 1e-12
+    for one, other in zip(there.get_weights(), here.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+    whole = there.predict(x, batch_size=batch, verbose=0)
+    np.testing.assert_allclose(whole, here.predict(x, verbose=0), atol=tolerance)
+    parts = np.empty((1399, 4), dtype)
+    for begin in range(0, 1399, batch):
+        assert plan.predict(x, parts, begin, min(begin + batch, 1399), np.inf) == min(begin + batch, 1399)
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_rows_that_lie_apart(device):
+    """Only the columns of the outputs are written, from the first row that was asked for to the last."""
+    x, _ = data(rows=900)
+    model = normalized(device)
+    plan = model._engine.plan(2)
+    want = model.predict(x, batch_size=2, verbose=0)
+    wide = np.full((900, 9), 7.0, np.float32)
+    assert plan.predict(x, wide[:, 2:6], 5, 893, np.inf) == 893
+    np.testing.assert_array_equal(wide[5:893, 2:6], want[5:893])
+    wide[5:893, 2:6] = 7.0
+    assert (wide == 7.0).all()
+
+
+def test_more_rows_than_before(device):
+    """There is more room for what is next while results are under way."""
+    x, _ = data(rows=3 * SLICE)
+    model = normalized(device)
+    plan, out = model._engine.plan(1), np.empty((len(x), 4), np.float32)
+    want = np.concatenate([model.predict(row[None], verbose=0) for row in x])
+    for rows in (SLICE + 10, 2 * SLICE + 20, len(x)):
+        out[:] = 7.0
+        plan.predict(x, out, 0, rows, np.inf)
+        np.testing.assert_array_equal(out[:rows], want[:rows])
+
+
+def test_no_time_left(device):
+    """A call ends behind whole slices, which are all there; the next goes on."""
+    x, _ = data(rows=1000)
+    model = normalized(device)
+    plan, begin, calls = model._engine.plan(1), 0, 0
+    want = model.predict(x, batch_size=1, verbose=0)
+    got = np.full_like(want, 7.0)
+    while begin < 1000:
+        done = plan.predict(x, got, begin, 1000, 0.0)
+        np.testing.assert_array_equal(got[:done], want[:done])
+        assert (got[done:] == 7.0).all()
+        begin, calls = done, calls + 1
+    assert calls == -(-1000 // SLICE)
+
+
+@emulated
+@pytest.mark.parametrize("slices", [1, 2, 3, 5])
+def test_waits_once_for_a_slice(slices):
+    x, y = data(rows=SLICE * slices)
+    model = normalized("cuda_emulated")
+    plan, out = model._engine.plan(1), np.empty((len(x), 4), np.float32)
+    whole = lambda: plan.predict(x, out, 0, len(x), np.inf)  # noqa: E731
+    whole()  # memory for rows and results is there
+    assert waits(whole) <= slices + 2  # and at the call's end
+    plan.recalibrate(x, 0, len(x))
+    # of each of the layers, whose statistics are kept before and sent behind it: none of that a batch
+    assert waits(lambda: plan.recalibrate(x, 0, len(x))) <= 2 * (slices + 2) + 4
+    assert waits(lambda: plan.evaluate(x, y.astype(np.int32), 0, len(x), np.inf, False)) <= 5 * slices
+
+
+@emulated
+def test_wide_results_come_in_more_slices():
+    """They have to fit where they wait for the host."""
+    x, _ = data(rows=40)
+    model = normalized("cuda_emulated", classes=300_000)
+    plan, out = model._engine.plan(2), np.empty((40, 300_000), np.float32)
+    plan.predict(x, out, 0, 40, np.inf)
+    slices = -(-40 // 2 // 3)  # of three batches of 2.4 MB
+    assert slices < waits(lambda: plan.predict(x, out, 0, 40, np.inf)) <= slices + 2
+    here = normalized("cpu", classes=300_000)
+    np.testing.assert_allclose(out, here.predict(x, verbose=0), rtol=1e-4, atol=1e-9)
+
+
+def test_refusals_leave_all_as_it_was(device):
+    x, _ = data(rows=700)
+    model = normalized(device)
+    before, want = model.get_weights(), model.predict(x, batch_size=1, verbose=0)
+    broken = x.copy()
+    broken[650, 3] = np.nan
+    for call in (model.predict, model.recalibrate_batchnorm):
+        with pytest.raises(ValueError, match=r"NaN|finite"):
+            call(broken)
+        with pytest.raises(ValueError, match="expects"):
+            call(x[:, :11])
+    got = model.predict(broken, batch_size=1, check_finite=False, verbose=0)
+    assert np.isnan(got[650]).all()
+    np.testing.assert_array_equal(np.delete(got, 650, 0), np.delete(want, 650, 0))
+    with pytest.raises(fusednet.NonFiniteError):
+        model.recalibrate_batchnorm(broken, check_finite=False)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(model.predict(x, batch_size=1, verbose=0), want)
