@@ -308,7 +308,7 @@ void brought(int but) noexcept {
         ++waits;
         const Coming c = queue->coming.front();
         queue->coming.erase(queue->coming.begin());
-        if (queue->no_room == 0) {
+        if (!failed()) {
             const std::vector<char> packed(c.from, c.from + c.bytes);
             const size_t half = c.bytes / 2;
             c.unpack(c.context, packed.data(), 0, half);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -61,7 +62,7 @@ struct Coming {
     Unpack unpack = nullptr;  // null: nothing
     const void* context = nullptr;
     size_t offset = 0, bytes = 0;
-    int call = 0;
+    int64_t call = 0;
 };
 
 struct Block {
@@ -109,7 +110,7 @@ struct Queue {
     cudaEvent_t ready = nullptr;     // when that may be read
     Staging bringing;                // halves take turns: `side` is the older one
     Coming coming[2];
-    int brings = 0;  // calls so far
+    int64_t brings = 0;  // calls so far
     bool returning = false;
     const char* last_kernel = nullptr;
     bool busy = false;  // something was enqueued that nobody has waited for

@@ -314,53 +314,58 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
         }
         return result;
     };
-    for (const Norm<T>* norm : norms_) {
-        const Index cols = norm->moving_mean->cols;
-        std::vector<T> of_batches(size_t(2 * cols * divide_up(end - begin, spec_.batch)));  // means, then variances
-        const auto measure = [&](const Batch& batch, T* to) {
-            run(forward_, batch, interrupt);
-            table_.batchnorm_statistics({batch.rows, cols, readonly(norm->input), to, to + cols});
-        };
-        if (table_.device) {
-            const Index bytes = 2 * cols * Index(sizeof(T));
-            const ResultRows results{reinterpret_cast<char*>(of_batches.data()), bytes, size_t(bytes)};
-            constexpr double no_end = std::numeric_limits<double>::infinity();
-            in_slices(x, begin, end, results, false, measure, no_end, interrupt);
-        } else {
-            T* to = of_batches.data();
-            for (Index row = begin; row < end && !interrupt.look(); row += spec_.batch, to += 2 * cols)
-                measure(batch_at(x, {}, nullptr, row, std::min(spec_.batch, end - row)), to);
-        }
-        if (interrupt.stopped()) {
-            result.status = Status::interrupted;
-            return restore();
-        }
-        std::vector<double> mean(size_t(cols), 0.0), squares(size_t(cols), 0.0);
-        std::vector<T> batch_mean(mean.size()), batch_variance(mean.size());
-        const T* of_batch = of_batches.data();
-        for (Index row = begin; row < end; row += spec_.batch, of_batch += 2 * cols) {
-            // Chan, Golub and LeVeque 1979, eq. 2.1
-            const double n = double(std::min(spec_.batch, end - row)), so_far = double(row - begin);
-            const double share = n / (so_far + n);
-            for (Index c = 0; c < cols; ++c) {
-                const double delta = double(of_batch[c]) - mean[size_t(c)];
-                mean[size_t(c)] += delta * share;
-                squares[size_t(c)] += n * double(of_batch[cols + c]) + delta * delta * share * so_far;
+    for (const Norm<T>* norm : norms_) try {
+            const Index cols = norm->moving_mean->cols;
+            std::vector<double> mean(size_t(cols), 0.0), squares(size_t(cols), 0.0);
+            std::vector<T> batch_mean(mean.size()), batch_variance(mean.size());
+            const auto measure = [&](const Batch& batch, T* to) {
+                run(forward_, batch, interrupt);
+                table_.batchnorm_statistics({batch.rows, cols, readonly(norm->input), to, to + cols});
+            };
+            const auto join = [&](Index row, const T* of_batch) {  // Chan, Golub and LeVeque 1979, eq. 2.1
+                const double n = double(std::min(spec_.batch, end - row)), so_far = double(row - begin);
+                const double share = n / (so_far + n);
+                for (Index c = 0; c < cols; ++c) {
+                    const double delta = double(of_batch[c]) - mean[size_t(c)];
+                    mean[size_t(c)] += delta * share;
+                    squares[size_t(c)] += n * double(of_batch[cols + c]) + delta * delta * share * so_far;
+                }
+            };
+            const Index batches = table_.device ? divide_up(end - begin, spec_.batch) : 1;
+            std::vector<T> of_batches(size_t(2 * cols * batches));  // means, then variances
+            if (table_.device) {
+                const Index bytes = 2 * cols * Index(sizeof(T));
+                const ResultRows results{reinterpret_cast<char*>(of_batches.data()), bytes, size_t(bytes)};
+                constexpr double no_end = std::numeric_limits<double>::infinity();
+                in_slices(x, begin, end, results, false, measure, no_end, interrupt);
+                const T* of_batch = of_batches.data();
+                for (Index row = begin; row < end; row += spec_.batch, of_batch += 2 * cols) join(row, of_batch);
+            } else {
+                for (Index row = begin; row < end && !interrupt.look(); row += spec_.batch) {
+                    measure(batch_at(x, {}, nullptr, row, std::min(spec_.batch, end - row)), of_batches.data());
+                    join(row, of_batches.data());
+                }
             }
+            if (interrupt.stopped()) {
+                result.status = Status::interrupted;
+                return restore();
+            }
+            for (Index c = 0; c < cols; ++c) {
+                batch_mean[size_t(c)] = T(mean[size_t(c)]);
+                batch_variance[size_t(c)] = T(squares[size_t(c)] / double(end - begin));
+            }
+            put(norm->moving_mean->value.data, batch_mean.data(), cols);
+            put(norm->moving_variance->value.data, batch_variance.data(), cols);
+            if (!std::all_of(batch_variance.begin(), batch_variance.end(), [](T v) { return std::isfinite(v); })) {
+                result.status = Status::statistics;
+                result.bad = norm->moving_variance->layer;
+                result.value = std::numeric_limits<double>::infinity();
+                return restore();
+            }
+        } catch (...) {
+            restore();
+            throw;
         }
-        for (Index c = 0; c < cols; ++c) {
-            batch_mean[size_t(c)] = T(mean[size_t(c)]);
-            batch_variance[size_t(c)] = T(squares[size_t(c)] / double(end - begin));
-        }
-        put(norm->moving_mean->value.data, batch_mean.data(), cols);
-        put(norm->moving_variance->value.data, batch_variance.data(), cols);
-        if (!std::all_of(batch_variance.begin(), batch_variance.end(), [](T v) { return std::isfinite(v); })) {
-            result.status = Status::statistics;
-            result.bad = norm->moving_variance->layer;
-            result.value = std::numeric_limits<double>::infinity();
-            return restore();
-        }
-    }
     return result;
 }
 
