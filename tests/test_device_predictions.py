@@ -72,6 +72,26 @@ def test_rows_that_lie_apart(device):
     assert (wide == 7.0).all()
 
 
+@pytest.mark.parametrize("source", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("place", ["host", "apart", "device"])
+def test_what_rows_are_made_of(device, source, place):
+    """Each type that models take, in the host's memory, with gaps between the rows, or on the device; over slices."""
+    x = np.random.default_rng(4).integers(0, 200, (2 * SLICE + 77, 12)).astype(source)
+    model, here = normalized(device), normalized("cpu")
+    given = x
+    if place == "apart":
+        given = np.zeros((len(x), 15), source)[:, 1:13]
+        given[:] = x
+    elif place == "device":
+        given = fusednet.device_array(x, device)
+    got = model.predict(given, batch_size=1, verbose=0)
+    np.testing.assert_allclose(got, here.predict(x, verbose=0), atol=2e-5)
+    for one, rows in ((model, given), (here, x)):
+        one.recalibrate_batchnorm(rows)
+    for one, other in zip(model.get_weights(), here.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
 def test_more_rows_than_before(device):
     """There is more room for what is next while results are under way."""
     x, _ = data(rows=3 * SLICE)
