@@ -147,7 +147,7 @@ struct Launched {
     const K& kernel;
     Index blocks, first;  // of those that are run at once
     typename K::Shared* shared;
-    int64_t* meetings;  // of a block each: for its address
+    int64_t* meetings;  // two of a block, for their addresses: who begins a step meets nobody who has ended it
     int64_t begun, done;
 };
 template <class K>
@@ -165,9 +165,10 @@ UNSEEN void live_thread(const void* launched, Index fiber) {
     const int steps = l.kernel.steps();
     for (int step = 0; step < steps; ++step) {
         if (step > 0) {
-            meet_before(step, l.meetings[block], __tsan_release);
+            int64_t& meeting = l.meetings[2 * block + step % 2];
+            meet_before(step, meeting, __tsan_release);
             to_host();
-            meet_before(step, l.meetings[block], __tsan_acquire);
+            meet_before(step, meeting, __tsan_acquire);
         }
         run_step(l.kernel, step, thread, l.shared[block], local);
     }
@@ -179,7 +180,7 @@ UNSEEN void launch(const char*, Index blocks, const K& kernel) noexcept {
     if (blocks == 0) return;
     constexpr Index at_once = most_fibers / K::threads;
     auto* const shared = new typename K::Shared[size_t(blocks)];
-    auto* const meetings = new int64_t[size_t(blocks)];
+    auto* const meetings = new int64_t[2 * size_t(blocks)];
     auto* const l = new Launched<K>{kernel, blocks, 0, shared, meetings, 0, 0};
     host.body = live_thread<K>;
     host.launched = l;
@@ -231,6 +232,16 @@ struct RaceInBlock {
     void run(int, const Thread& t, Shared& shared, Local&) const {
         shared.x[t.index] = float(t.index);
         out[t.index] = shared.x[threads - 1 - t.index];
+    }
+};
+struct RaceInTheMiddle {
+    static constexpr int threads = 64;
+    using Shared = RaceInBlock::Shared;
+    using Local = Nothing;
+    float* out;
+    int steps() const { return 3; }
+    void run(int step, const Thread& t, Shared& shared, Local& local) const {
+        if (step == 1) RaceInBlock{out}.run(0, t, shared, local);
     }
 };
 struct RaceOfBlocks {
@@ -491,6 +502,7 @@ int main(int count, char** arguments) {
     if (!make_fibers()) return 1;
     float* const out = made<float>(128);
     if (!std::strcmp(asked, "in a block")) launch(asked, 1, RaceInBlock{out});
+    if (!std::strcmp(asked, "in the middle")) launch(asked, 1, RaceInTheMiddle{out});
     if (!std::strcmp(asked, "of blocks")) launch(asked, 2, RaceOfBlocks{out});
     if (!std::strcmp(asked, "none")) launch(asked, 2, NoRace{out});
     for (const auto& family : families)

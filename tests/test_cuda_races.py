@@ -50,7 +50,10 @@ def run(tmp_path_factory):
     return named
 
 
-@pytest.mark.parametrize(("name", "kernel"), [("in a block", "RaceInBlock"), ("of blocks", "RaceOfBlocks")])
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [("in a block", "RaceInBlock"), ("in the middle", "RaceInTheMiddle"), ("of blocks", "RaceOfBlocks")],
+)
 def test_a_race_is_reported(run, name, kernel):
     status, text = run(name)
     assert status == 66, text
