@@ -166,7 +166,7 @@ struct Queue {
         s.pinned = went(cudaMallocHost(&memory, 2 * wanted));
         if (!s.pinned) memory = std::malloc(2 * wanted);
         if (!memory) {
-            fail("copying to the device", "out of the host's memory");
+            fail("room for what is copied", "out of the host's memory");
             return false;
         }
         s.bytes = static_cast<char*>(memory);

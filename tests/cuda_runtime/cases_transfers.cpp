@@ -256,7 +256,7 @@ void no_host_memory() {
         beside ? array.send(all) : array.upload(all);
         device.receive();
         host_memory_up_to = 0;
-        CHECK(told() == "copying to the device: out of the host's memory");
+        CHECK(told() == "room for what is copied: out of the host's memory");
         beside ? array.send(all) : array.upload(all);
         device.receive();
         CHECK(array.download() == all);
