@@ -39,8 +39,8 @@ export PYTHONPATH=$installed CXX=${CXX:-g++}
 
 # Seconds of each part, and 5 for one that does not end when it is told to. The sanitizers run side by side; the rows with
 # a target have what the others leave of `end`, at least what stands here, and the rest of the benchmark what those leave.
-declare -A seconds=([build]=130 [info]=15 [device]=60 [suite]=75 [epilogues]=25 [memcheck]=70 [racecheck]=70 [initcheck]=70 [panels]=20
-    [targets]=90 [bench]=10)
+declare -A seconds=([build]=130 [info]=15 [device]=60 [suite]=75 [epilogues]=25 [memcheck]=70 [racecheck]=70 [initcheck]=70
+    [panels]=20 [targets]=90 [bench]=10)
 end=${LIMIT:-540}
 
 tools=(memcheck racecheck initcheck)
