@@ -314,7 +314,8 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
         }
         return result;
     };
-    for (const Norm<T>* norm : norms_) try {
+    try {
+        for (const Norm<T>* norm : norms_) {
             const Index cols = norm->moving_mean->cols;
             std::vector<double> mean(size_t(cols), 0.0), squares(size_t(cols), 0.0);
             std::vector<T> batch_mean(mean.size()), batch_variance(mean.size());
@@ -362,10 +363,11 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
                 result.value = std::numeric_limits<double>::infinity();
                 return restore();
             }
-        } catch (...) {
-            restore();
-            throw;
         }
+    } catch (...) {
+        restore();
+        throw;
+    }
     return result;
 }
 
