@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
+import os
+import signal
+import threading
 
 import numpy as np
 import pytest
 
 import fusednet
 from devices import DEVICES, data
-from fusednet import _native
+from emulated import ALLOCATION, KERNEL, WAIT, count, failing
 from fusednet.layers import BatchNormalization, Dense
 
 emulated = pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
@@ -31,11 +33,7 @@ def normalized(device, features=12, classes=4, **compiled):
 
 def waits(call):
     """How often the calling thread waits for the emulated device in it."""
-    count = ctypes.CDLL(_native.__file__).fusednet_emulated_waits
-    count.restype = ctypes.c_long
-    before = count()
-    call()
-    return count() - before
+    return count(WAIT, call)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -166,3 +164,104 @@ def test_refusals_leave_all_as_it_was(device):
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(model.predict(x, batch_size=1, verbose=0), want)
+
+
+def handed_out(out, want, untouched=7.0):
+    """How many rows, which are the first ones; the others are untouched."""
+    rows = int((out != untouched).any(1).sum())
+    np.testing.assert_array_equal(out[:rows], want[:rows])
+    assert (out[rows:] == untouched).all()
+    return rows
+
+
+def test_ctrl_c_between_slices(device):
+    """Whole slices are handed out, and the next call is not disturbed by what was under way."""
+    x, _ = data(rows=100 * SLICE)
+    model = normalized(device)
+    plan, want = model._engine.plan(1), model.predict(x, verbose=0, batch_size=1)
+    out = np.full_like(want, 7.0)
+    stopped = []
+
+    def over_and_over():  # a device may be done with one call
+        while True:
+            out[:] = 7.0
+            plan.predict(x, out, 0, len(x), np.inf)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for delay in (0.03, 0.05, 0.08, 0.13):
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                over_and_over()
+            stopped.append(handed_out(out, want))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert all(rows % SLICE == 0 for rows in stopped)
+    out[:] = 7.0
+    np.testing.assert_array_equal(model.predict(x, verbose=0, batch_size=1), want)
+    assert (out == 7.0).all()
+
+
+@emulated
+@pytest.mark.parametrize("slices", [0, 1, 2, 4])
+def test_a_kernel_that_fails(slices):
+    """It is told at the end of its slice: nobody gets that, or waits for those behind it."""
+    x, _ = data(rows=20 * SLICE)
+    model = normalized("cuda_emulated")
+    plan, want = model._engine.plan(1), model.predict(x, verbose=0, batch_size=1)
+    out = np.full_like(want, 7.0)
+    a_batch = count(KERNEL, lambda: plan.predict(x, out, 0, 1, np.inf))
+    assert a_batch > 3
+    for behind in (0, 100 * a_batch + 1, SLICE * a_batch - 1):
+        out[:] = 7.0
+
+        def fails(behind=behind):
+            with failing(KERNEL, slices * SLICE * a_batch + behind), pytest.raises(RuntimeError, match="kernel '"):
+                plan.predict(x, out, 0, len(x), np.inf)
+
+        assert waits(fails) <= slices + 3
+        assert max(slices - 1, 0) * SLICE <= handed_out(out, want) <= slices * SLICE
+    np.testing.assert_array_equal(model.predict(x, verbose=0, batch_size=1), want)
+
+
+@emulated
+def test_no_room_in_any_slice():
+    """What is thrown while results are under way leaves none there."""
+    x, y = data(rows=5 * SLICE)
+    want = normalized("cuda_emulated").predict(x, verbose=0, batch_size=1)
+    fresh = lambda: normalized("cuda_emulated")._engine.plan(1)  # noqa: E731
+    plan, out = fresh(), np.empty_like(want)
+    asked = count(ALLOCATION, lambda: plan.predict(x, out, 0, len(x), np.inf))
+    reached = []
+    for behind in range(asked):
+        plan, out = fresh(), np.full_like(want, 7.0)
+        with failing(ALLOCATION, behind), pytest.raises(MemoryError, match="memory of device 'cuda_emulated'"):
+            plan.predict(x, out, 0, len(x), np.inf)
+        reached.append(handed_out(out, want))
+        out[:] = 7.0
+        plan.evaluate(x, y.astype(np.int32), 0, 300, np.inf, False)
+        assert (out == 7.0).all()
+        plan.predict(x, out, 0, len(x), np.inf)
+        np.testing.assert_array_equal(out, want)
+    assert 0 in reached
+    assert SLICE in reached  # in the second
+
+
+@emulated
+def test_a_recalibration_that_fails_changes_nothing():
+    """Neither of its layers, whichever is at work."""
+    x, _ = data(rows=2 * SLICE + 50)
+    model = normalized("cuda_emulated")
+    plan, before = model._engine.plan(1), model.get_weights()
+    kernels = count(KERNEL, lambda: plan.recalibrate(x, 0, len(x)))
+    after = model.get_weights()
+    assert not all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    for share in (0.0, 0.2, 0.4, 0.6, 0.95):
+        model.set_weights(before)
+        with failing(KERNEL, int(share * kernels)), pytest.raises(RuntimeError, match="kernel '"):
+            plan.recalibrate(x, 0, len(x))
+        for one, other in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+        plan.recalibrate(x, 0, len(x))
+        for one, other in zip(model.get_weights(), after, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -39,8 +39,9 @@ struct Device {
     // On its way back while what is enqueued behind it runs, of which nothing may write `from` before it is brought.
     void (*bring)(const void* from, size_t bytes, Unpack unpack, const void* context) noexcept;
     // Waits for what was asked of `bring`, and what was enqueued before, but for the latest so many calls: `unpack` has
-    // got all of it then, in order, and `context` is free again. `wait` leaves none.
-    void (*brought)(int but) noexcept;
+    // got all of it then, in order, and `context` is free again. `wait` leaves none. False: something has failed, which
+    // `wait` tells, and nothing more is begun until then.
+    bool (*brought)(int but) noexcept;
     // Kernels do nothing while *status, in the device's memory, is not 0; null: they always run.
     void (*guard)(const int32_t* status) noexcept;
     void (*judge)(const Judgement&) noexcept;  // all pointers in it are to the device's memory

@@ -39,18 +39,18 @@ bool Cache::forked() const noexcept {
 }
 
 void* Cache::take(size_t bytes) noexcept {
-    if (forked()) return source_.allocate(rounded(bytes));
-    if (void* const memory = try_to_take(bytes)) return memory;
+    if (void* const memory = take_without_others(bytes)) return memory;
     const auto others = let_go.load(std::memory_order_relaxed);
-    if (!others) return nullptr;
+    if (!others || forked()) return nullptr;
     others();  // without the lock: they give back here
-    return try_to_take(bytes);
+    return take_without_others(bytes);
 }
 
-void* Cache::try_to_take(size_t bytes) noexcept {
+void* Cache::take_without_others(size_t bytes) noexcept {
+    if (forked()) return source_.allocate(rounded(bytes));
     const std::lock_guard lock(lock_);
     // of what nothing is kept of, no block is for others: a sanitizer sees where each ends
-    const size_t wanted = limited_ && limit_ == 0 ? std::max<size_t>(bytes, 1) : rounded(bytes);
+    const size_t wanted = keeps_none() ? std::max<size_t>(bytes, 1) : rounded(bytes);
     if (void* const memory = find(wanted)) return memory;
     void* memory = source_.allocate(wanted);
     if (!memory && !idle_.empty()) {
@@ -119,6 +119,12 @@ size_t Cache::idle() noexcept {
     if (forked()) return 0;
     const std::lock_guard lock(lock_);
     return idle_bytes_;
+}
+
+bool Cache::exact() noexcept {
+    if (forked()) return false;
+    const std::lock_guard lock(lock_);
+    return keeps_none();
 }
 
 // Those that have been idle longest go first.

@@ -32,6 +32,7 @@ public:
     // room where there is none, then what others let go. Null where that does not help. Of exactly so many bytes, 1 at
     // least, while nothing is kept (limit 0); else it may be larger.
     void* take(size_t bytes) noexcept;
+    void* take_without_others(size_t bytes) noexcept;  // what would be welcome, but is not needed
     // Nothing that runs uses it, nor will what was enqueued.
     void give(void* memory) noexcept;
     // Whoever may still use it is waited for: it goes back to where it came from.
@@ -39,6 +40,7 @@ public:
     void limit(size_t bytes) noexcept;
     void trim() noexcept;
     size_t idle() noexcept;
+    bool exact() noexcept;  // whether nothing is kept
 
 private:
     struct Block {
@@ -46,7 +48,7 @@ private:
         size_t bytes;
     };
     bool forked() const noexcept;
-    void* try_to_take(size_t bytes) noexcept;
+    bool keeps_none() const noexcept { return limited_ && limit_ == 0; }
     void* find(size_t wanted) noexcept;
     bool note(void* memory, size_t bytes) noexcept;
     void shrink(size_t bytes, size_t blocks) noexcept;

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
-#include <memory>
 #include <new>
 #include <utility>
 #include <vector>
 
 #include "cache.h"
 #include "cublaslt.h"
+#include "emulated_queue.h"
 #include "program.h"
 #include "runtime.h"
 #include "target.h"
@@ -20,81 +19,14 @@
 namespace fusednet::cuda_emulated {
 
 using cuda::most_kernel_bytes;
-using cuda::program_blocks;
-using cuda::program_threads;
-using cuda::ProgramMemory;
-
-// Memory for a kernel's partial results, until the next kernel asks for the same space. It only grows, and what was
-// handed out stays: a captured kernel comes back to it.
-enum class Space { own, parts, operands, library, count };
-
-class Workspace {
-public:
-    void* get(Space space, size_t bytes) {
-        auto& held = held_[int(space)];
-        if (held.empty() || held.back().size() < bytes) held.emplace_back(bytes + 1);
-        return held.back().data();
-    }
-
-private:
-    std::vector<std::vector<char>> held_[int(Space::count)];
-};
-
-// Runs a kernel's blocks: in a launch of its own for 0, or by so many blocks of a program's launch.
-using Work = std::function<void(Index places)>;
-
-struct Kept {
-    Work work;
-    const int32_t* guard;
-    bool decides;  // it may set the guard
-    bool refused() const { return guard && *guard != 0; }
-};
-struct Captured {
-    std::vector<Kept> kernels;  // and what spoils workspaces before them
-    int launches = 0;
-    int places = 0;  // of a program
-    bool refused = false;
-    size_t chip_bytes = 0;
-};
-
-// What it says that it has, and what a workspace may have of it.
-constexpr size_t all_memory = size_t(64) << 20;
-
-// What a block of a program has for arrays, as on an H100.
-constexpr size_t chip_bytes = size_t(227) * 1024 - sizeof(ProgramMemory);
-struct alignas(16) Chip {
-    unsigned char bytes[chip_bytes];
-};
-
-// What is to be brought back, and how much of what was received the kernels before it have read then.
-struct Coming {
-    const char* from;
-    size_t bytes;
-    Unpack unpack;
-    const void* context;
-    size_t read;
-};
-
-// What the calling thread has entered.
-struct Queue {
-    const int32_t* guard = nullptr;
-    Captured* captured = nullptr;  // what is enqueued goes there
-    Workspace workspace;
-    std::unique_ptr<Chip> chip = std::make_unique<Chip>();
-    size_t no_room = 0;                                     // bytes that there was no room for: nothing more is begun
-    char failure[320] = {}, told[320] = {};                 // nor after it
-    std::vector<std::pair<char*, std::vector<char>>> sent;  // there as late as may be
-    std::vector<std::pair<char*, size_t>> received;         // what kernels may read until somebody waits
-    std::vector<Coming> coming;                             // read as late as may be
-};
-thread_local Queue* queue = nullptr;
-thread_local long waits = 0;  // of the calling thread for any queue, so far
 
 bool failed() noexcept {
     return queue && (queue->no_room > 0 || queue->failure[0]);
 }
 // The host's loops have as many blocks as they like: without a queue nobody could be told.
 bool can_launch(const char* kernel, ptrdiff_t blocks) noexcept {
+    if (queue && goes_wrong(Asked::kernel) && !failed())
+        cuda::print(queue->failure, sizeof queue->failure, "kernel '%s': a test wants it to fail", kernel);
     if (blocks <= cuda::most_launched || !queue) return true;
     if (!failed()) cuda::too_many_blocks(queue->failure, sizeof queue->failure, kernel, blocks);
     return false;
@@ -242,6 +174,7 @@ cuda::Cache& cache() noexcept {
     return *made;
 }
 void* allocate(size_t bytes) noexcept {
+    if (goes_wrong(Asked::allocation)) return nullptr;
     return cache().take(bytes);
 }
 const char* refusal() noexcept {
@@ -297,7 +230,7 @@ void all_read() noexcept {
     for (Coming& c : queue->coming) c.read = 0;
 }
 void download(void* to, const void* from, size_t bytes) noexcept {
-    ++waits;
+    goes_wrong(Asked::wait);
     copy(to, from, bytes);
     all_read();
 }
@@ -305,9 +238,9 @@ void bring(const void* from, size_t bytes, Unpack unpack, const void* context) n
     if (queue->captured) std::abort();
     queue->coming.push_back({static_cast<const char*>(from), bytes, unpack, context, queue->received.size()});
 }
-void brought(int but) noexcept {
+bool brought(int but) noexcept {
     while (queue->coming.size() > size_t(but)) {
-        ++waits;
+        goes_wrong(Asked::wait);
         const Coming c = queue->coming.front();
         queue->coming.erase(queue->coming.begin());
         if (!failed()) {
@@ -319,6 +252,7 @@ void brought(int but) noexcept {
         queue->received.erase(queue->received.begin(), queue->received.begin() + ptrdiff_t(c.read));
         for (Coming& later : queue->coming) later.read -= c.read;
     }
+    return !failed();
 }
 void guard(const int32_t* status) noexcept {
     queue->guard = status;
@@ -379,7 +313,7 @@ void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
 }
 const char* wait(size_t* no_room) noexcept {
-    ++waits;
+    goes_wrong(Asked::wait);
     receive();
     brought(0);
     all_read();
@@ -439,7 +373,12 @@ constinit const Device device = {.name = "cuda_emulated",
 
 }  // namespace fusednet::cuda_emulated
 
-// For tests, which count them.
-extern "C" __attribute__((visibility("default"))) long fusednet_emulated_waits() {
-    return fusednet::cuda_emulated::waits;
+// For tests: how often the calling thread has asked for something, and that it goes wrong behind so many more.
+extern "C" {
+__attribute__((visibility("default"))) long fusednet_emulated_count(int what) {
+    return fusednet::cuda_emulated::asked[what];
+}
+__attribute__((visibility("default"))) void fusednet_emulated_fail(int what, long behind) {
+    fusednet::cuda_emulated::wrong[what] = fusednet::cuda_emulated::asked[what] + behind + 1;
+}
 }

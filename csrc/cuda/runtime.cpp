@@ -183,8 +183,9 @@ void bring(const void* from, size_t bytes, Unpack unpack, const void* context) n
     if (!failed() && bytes) queue->bring(static_cast<const char*>(from), bytes, unpack, context);
 }
 
-void brought(int but) noexcept {
+bool brought(int but) noexcept {
     if (queue) queue->brought(but);
+    return !failed();
 }
 
 void set_guard(const int32_t* status) noexcept {
@@ -341,29 +342,31 @@ Record* next_record() noexcept {
     return step.refused ? nullptr : step.program.records + step.program.kernels++;
 }
 
-// Memory that was handed out stays until the queue is closed: kernels in flight and captured ones come back to it.
+// Memory that was handed out stays until the queue is closed: kernels in flight and captured ones come back to it. So
+// it grows to twice its size where there is room, unless a sanitizer is to see where it ends.
 void* workspace_bytes(Space space, size_t bytes) noexcept {
     if (failed()) return nullptr;
     Queue& q = *queue;
     Held& held = q.held[int(space)];
     if (held.newest && bytes <= held.newest->bytes) return held.newest->memory;
-    const size_t twice = held.newest ? 2 * held.newest->bytes : 0;
     const auto rounded = [](size_t n) { return (n / (2 * mebibyte) + 1) * (2 * mebibyte); };
-    auto* block = new (std::nothrow) Block;
-    for (size_t wanted : {rounded(std::max(bytes, twice)), rounded(bytes)})
-        if (block && (block->memory = allocate(wanted))) {
-            block->bytes = wanted;
-            block->older = held.newest;
-            held.newest = block;
-            return block->memory;
-        }
+    const bool exact = cache().exact();
+    const size_t least = exact ? bytes : rounded(bytes);
+    const size_t twice = exact || !held.newest ? 0 : rounded(2 * held.newest->bytes);
+    auto* block = new (std::nothrow) Block{.bytes = std::max(least, twice), .older = held.newest};
+    if (block) block->memory = cache().take_without_others(block->bytes);
+    if (block && !block->memory) {
+        block->bytes = least;
+        block->memory = allocate(least);
+    }
+    if (block && block->memory) return (held.newest = block)->memory;
     const bool no_room = !block || is_no_room(allocated);
     delete block;
     if (!no_room) {
         q.check(allocated, "a workspace");
         return nullptr;
     }
-    q.no_room = rounded(bytes);
+    q.no_room = least;
     q.fail("a workspace", "out of memory");
     return nullptr;
 }

@@ -389,8 +389,7 @@ Index Plan<T>::in_slices(const Rows& x, Index begin, Index end, const ResultRows
         brought[side].to += results_of(first - begin) * results.stride;
         device.bring(there, bytes, unpack_rows, &brought[side]);
         first += count;
-        device.brought(1);
-        if (budget.over() || interrupt.look()) break;
+        if (!device.brought(1) || budget.over() || interrupt.look()) break;
         if (first < end) next = staged_from(first, 1 - side);
     }
     check_device();

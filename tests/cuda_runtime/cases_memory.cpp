@@ -104,6 +104,14 @@ void exact() {
     }
     CHECK(taken() == 0);
     {
+        const Queue queue;
+        CHECK(space(1000) && taken() == 1000);
+        CHECK(space(1001) && taken() == 2001);  // what was handed out stays
+        CHECK(space(999) == space(1001) && taken() == 2001);
+        CHECK(told() == "");
+    }
+    CHECK(taken() == 0);
+    {
         const Array a(1001);
         device.keep(mebibyte);
         const Array b(1001);
@@ -137,8 +145,13 @@ void others_make_room() {
     CHECK(told() == "");
     CHECK(Array(40 * mebibyte).refused() == "[Plan] expects 42 MB of memory of device 'cuda', got 34 MB free of 68 MB");
     CHECK(asked == 3);
+    // a workspace of twice the size would be welcome, but only one that is needed is worth that
+    held = device.allocate(10 * mebibyte);
+    CHECK(workspace_bytes(Space::parts, 7 * mebibyte) && workspace_bytes(Space::parts, 9 * mebibyte));
+    CHECK(held && asked == 3 && told() == "");
+    CHECK(workspace_bytes(Space::parts, 11 * mebibyte) && !held && asked == 4 && told() == "");
     fusednet::cuda::make_room_by(nullptr);
-    CHECK(!Array(40 * mebibyte).get() && asked == 3);
+    CHECK(!Array(40 * mebibyte).get() && asked == 4);
 }
 
 // Where another device is current and ours does not become it, that one is not asked in its place. How much is kept is

@@ -139,7 +139,7 @@ void brought() {
     for (const int but : {0, 1, 2}) {
         for (auto& one : back) one.clear();
         for (size_t i = 0; i < sizes.size(); ++i) arrays[i].bring(back[i]);
-        device.brought(but);
+        CHECK(device.brought(but));
         for (size_t i = 0; i + size_t(but) < sizes.size(); ++i) CHECK(back[i] == bytes(sizes[i], unsigned(i)));
         CHECK(told() == "");
         for (size_t i = 0; i < sizes.size(); ++i) CHECK(back[i] == bytes(sizes[i], unsigned(i)));
@@ -159,7 +159,7 @@ void not_brought() {
     array.bring(first);
     stand_in::fail("cudaMemcpyAsync", 1, cudaErrorUnknown);
     array.bring(second);
-    device.brought(0);
+    CHECK(!device.brought(0));
     array.bring(second);
     CHECK(told() == "copying from the device: unknown error");
     CHECK(first.empty() && second.empty() && told() == "");
@@ -167,7 +167,7 @@ void not_brought() {
     large.bring(second);  // the first is handed out where what waits for it grows
     CHECK(first == bytes(1000, 1));
     stand_in::fail("cudaEventSynchronize", 1, cudaErrorUnknown);
-    device.brought(0);
+    CHECK(!device.brought(0));
     CHECK(second.empty() && told() == "copying from the device: unknown error");
     large.bring(third);
     CHECK(told() == "" && second.empty() && third == bytes(3 * mebibyte, 1));
