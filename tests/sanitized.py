@@ -22,6 +22,7 @@ from fusednet.optimizers import Adam
 from ops_calls import CALLS, Side
 
 SHAPE = 37, 9  # more rows than a warp has threads, and columns that no vector's width divides
+SLICE = 256  # batches that are enqueued before somebody waits
 LARGE = 128  # a side of a product that is the library's
 KINDS = (  # of what a table has a row for, one of each kind
     "elu_forward",
@@ -63,6 +64,19 @@ def step(device: str, rows: int, *, programs: bool = False, dtype: str = "float3
     assert model.plan.kernels > 0
 
 
+def brought_back(device: str) -> None:
+    """Predictions and statistics of two slices, by a plan of one row."""
+    layers = [Dense(3, input_shape=[SHAPE[1]]), BatchNormalization()]
+    model = fusednet.Sequential(layers, seed=5)
+    model.compile("sgd", "mse", device=device)
+    x = np.random.default_rng(1).normal(size=(SLICE + 2, SHAPE[1])).astype(np.float32)
+    plan, out = model._engine.plan(1), np.empty((len(x), 3), np.float32)
+    assert plan.recalibrate(x, 0, len(x))["status"] == "ok"
+    assert plan.predict(x, out, 0, len(x), np.inf) == len(x)
+    assert np.allclose(out.mean(0), 0, atol=1e-3)
+    assert np.allclose(out.var(0), 1, atol=2e-2)
+
+
 def call(name: str, device: str) -> None:
     CALLS[name](Side(device, np.float32, SHAPE))
 
@@ -73,9 +87,10 @@ def product(device: str) -> None:
 
 
 def cases() -> Iterator[tuple[str, Callable[[str], None]]]:
-    """First what no sanitizer has seen: kernels that share a launch, a program."""
+    """First what no sanitizer has seen: kernels that share a launch, a program, what is brought back."""
     yield "step, a graph", lambda device: step(device, 32)
     yield "step, a program", lambda device: step(device, 32, programs=True)
+    yield "results of two slices", brought_back
     for name in KINDS:
         yield name, lambda device, name=name: call(name, device)
     yield "step, float64", lambda device: step(device, 32, dtype="float64")

@@ -208,7 +208,7 @@ def test_files_whose_models_train_there(session):
     _, asked = session()
     (found,) = (argv for line, argv, device in asked if device == "cuda")
     assert [argument for argument in found if argument.startswith("tests/")] == listed
-    assert len(listed) == 12
+    assert len(listed) == 18
     assert all((ROOT / name).is_file() for name in listed)
     ci = ROOT / ".ci" / "run"
     if ci.is_file():  # source archives have none

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import fusednet
 from devices import DEVICES, data
-from emulated import ALLOCATION, KERNEL, WAIT, count, failing
+from emulated_device import ALLOCATION, KERNEL, WAIT, count, failing
 from fusednet.layers import BatchNormalization, Dense
 
 emulated = pytest.mark.skipif("cuda_emulated" not in DEVICES, reason="this build emulates no device")
@@ -127,8 +128,8 @@ def test_waits_once_for_a_slice(slices):
     whole()  # memory for rows and results is there
     assert waits(whole) <= slices + 2  # and at the call's end
     plan.recalibrate(x, 0, len(x))
-    # of each of the layers, whose statistics are kept before and sent behind it: none of that a batch
-    assert waits(lambda: plan.recalibrate(x, 0, len(x))) <= 2 * (slices + 2) + 4
+    # of each of the layers, whose statistics are kept before and sent behind it, and at both ends: none of that a batch
+    assert waits(lambda: plan.recalibrate(x, 0, len(x))) <= 2 * (slices + 2) + 6
     assert waits(lambda: plan.evaluate(x, y.astype(np.int32), 0, len(x), np.inf, False)) <= 5 * slices
 
 
@@ -176,27 +177,35 @@ def handed_out(out, want, untouched=7.0):
 
 def test_ctrl_c_between_slices(device):
     """Whole slices are handed out, and the next call is not disturbed by what was under way."""
-    x, _ = data(rows=100 * SLICE)
+    x, _ = data(rows=40 * SLICE)
     model = normalized(device)
     plan, want = model._engine.plan(1), model.predict(x, verbose=0, batch_size=1)
     out = np.full_like(want, 7.0)
+    began = time.perf_counter()
+    plan.predict(x, out, 0, len(x), np.inf)
+    took = time.perf_counter() - began
     stopped = []
 
-    def over_and_over():  # a device may be done with one call
+    def over_and_over(timer):  # a GPU may be done with some calls
+        timer.start()
         while True:
             out[:] = 7.0
             plan.predict(x, out, 0, len(x), np.inf)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        for delay in (0.03, 0.05, 0.08, 0.13):
-            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+        for turn in range(20):  # others may hold the cores
+            timer = threading.Timer((turn % 5 + 1) / 6 * took, os.kill, (os.getpid(), signal.SIGINT))
             with pytest.raises(KeyboardInterrupt):
-                over_and_over()
+                over_and_over(timer)
+            timer.join()
             stopped.append(handed_out(out, want))
+            if turn >= 2 and any(0 < rows < len(x) for rows in stopped):
+                break
     finally:
         signal.signal(signal.SIGINT, before)
     assert all(rows % SLICE == 0 for rows in stopped)
+    assert device != "cuda_emulated" or any(0 < rows < len(x) for rows in stopped), (took, stopped)
     out[:] = 7.0
     np.testing.assert_array_equal(model.predict(x, verbose=0, batch_size=1), want)
     assert (out == 7.0).all()
@@ -219,7 +228,7 @@ def test_a_kernel_that_fails(slices):
             with failing(KERNEL, slices * SLICE * a_batch + behind), pytest.raises(RuntimeError, match="kernel '"):
                 plan.predict(x, out, 0, len(x), np.inf)
 
-        assert waits(fails) <= slices + 3
+        assert count(KERNEL, fails) <= (slices + 1) * SLICE * a_batch
         assert max(slices - 1, 0) * SLICE <= handed_out(out, want) <= slices * SLICE
     np.testing.assert_array_equal(model.predict(x, verbose=0, batch_size=1), want)
 

@@ -39,21 +39,25 @@ bool Cache::forked() const noexcept {
 }
 
 void* Cache::take(size_t bytes) noexcept {
-    if (void* const memory = take_without_others(bytes)) return memory;
+    if (void* const memory = get(bytes, true)) return memory;
     const auto others = let_go.load(std::memory_order_relaxed);
     if (!others || forked()) return nullptr;
     others();  // without the lock: they give back here
-    return take_without_others(bytes);
+    return get(bytes, true);
 }
 
-void* Cache::take_without_others(size_t bytes) noexcept {
+void* Cache::take_if_free(size_t bytes) noexcept {
+    return get(bytes, false);
+}
+
+void* Cache::get(size_t bytes, bool makes_room) noexcept {
     if (forked()) return source_.allocate(rounded(bytes));
     const std::lock_guard lock(lock_);
     // of what nothing is kept of, no block is for others: a sanitizer sees where each ends
     const size_t wanted = keeps_none() ? std::max<size_t>(bytes, 1) : rounded(bytes);
     if (void* const memory = find(wanted)) return memory;
     void* memory = source_.allocate(wanted);
-    if (!memory && !idle_.empty()) {
+    if (!memory && makes_room && !idle_.empty()) {
         shrink(0, 0);
         memory = source_.allocate(wanted);
     }

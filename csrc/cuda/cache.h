@@ -32,7 +32,7 @@ public:
     // room where there is none, then what others let go. Null where that does not help. Of exactly so many bytes, 1 at
     // least, while nothing is kept (limit 0); else it may be larger.
     void* take(size_t bytes) noexcept;
-    void* take_without_others(size_t bytes) noexcept;  // what would be welcome, but is not needed
+    void* take_if_free(size_t bytes) noexcept;  // the same, but nothing goes for it
     // Nothing that runs uses it, nor will what was enqueued.
     void give(void* memory) noexcept;
     // Whoever may still use it is waited for: it goes back to where it came from.
@@ -48,6 +48,7 @@ private:
         size_t bytes;
     };
     bool forked() const noexcept;
+    void* get(size_t bytes, bool makes_room) noexcept;
     bool keeps_none() const noexcept { return limited_ && limit_ == 0; }
     void* find(size_t wanted) noexcept;
     bool note(void* memory, size_t bytes) noexcept;

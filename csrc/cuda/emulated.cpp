@@ -50,7 +50,8 @@ template <class A>
 A* workspace(Space space, Index count) {
     static thread_local Workspace without_queue;
     const size_t bytes = size_t(count) * sizeof(A);
-    if (queue && bytes > all_memory && !failed()) queue->no_room = bytes;
+    const bool more = queue && !queue->workspace.has(space, bytes);
+    if (more && (goes_wrong(Asked::allocation) || bytes > all_memory) && !failed()) queue->no_room = bytes;
     if (failed()) return nullptr;
     void* const memory = (queue ? queue->workspace : without_queue).get(space, bytes);
     enqueue([=](Index) { __builtin_memset(memory, 0xff, bytes); }, false, false);
@@ -198,16 +199,22 @@ void trim() noexcept {
 void memory(size_t* free, size_t* total) noexcept {
     *free = *total = all_memory;
 }
-void clear(void* to, size_t bytes) noexcept {
+// Whether it goes well; nothing is begun after a failure.
+bool transfers(const char* what) noexcept {
     if (queue->captured) std::abort();  // a graph would do it again
-    if (bytes) __builtin_memset(to, 0, bytes);
+    const bool wrong = goes_wrong(Asked::transfer);
+    if (failed()) return false;
+    if (wrong) cuda::print(queue->failure, sizeof queue->failure, "%s: a test wants it to fail", what);
+    return !wrong;
 }
-void copy(void* to, const void* from, size_t bytes) noexcept {
-    if (queue->captured) std::abort();
-    if (bytes) __builtin_memcpy(to, from, bytes);
+void clear(void* to, size_t bytes) noexcept {
+    if (bytes && transfers("clearing the device's memory")) __builtin_memset(to, 0, bytes);
+}
+void upload(void* to, const void* from, size_t bytes) noexcept {
+    if (bytes && transfers("copying to the device")) __builtin_memcpy(to, from, bytes);
 }
 void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
-    if (queue->captured) std::abort();
+    if (!bytes || !transfers("copying to the device")) return;
     char* const begin = static_cast<char*>(to);
     for (const auto& [place, size] : queue->received)
         if (begin < place + size && place < begin + bytes) std::abort();  // a device would be there too early
@@ -217,30 +224,35 @@ void send(void* to, size_t bytes, Pack pack, const void* context) noexcept {
     pack(context, packed.data() + half, half, bytes - half);
     queue->sent.emplace_back(begin, std::move(packed));
 }
-void receive() noexcept {
-    if (queue->captured) std::abort();
+// All that was sent.
+void arrive() noexcept {
     for (const auto& [to, packed] : queue->sent) {
-        copy(to, packed.data(), packed.size());
+        __builtin_memcpy(to, packed.data(), packed.size());
         queue->received.emplace_back(to, packed.size());
     }
     queue->sent.clear();
+}
+void receive() noexcept {
+    if (queue->captured) std::abort();
+    if (!failed()) arrive();
 }
 void all_read() noexcept {
     queue->received.clear();
     for (Coming& c : queue->coming) c.read = 0;
 }
 void download(void* to, const void* from, size_t bytes) noexcept {
-    goes_wrong(Asked::wait);
-    copy(to, from, bytes);
+    note(Asked::wait);
+    if (!bytes || !transfers("copying from the device")) return;
+    __builtin_memcpy(to, from, bytes);
     all_read();
 }
 void bring(const void* from, size_t bytes, Unpack unpack, const void* context) noexcept {
-    if (queue->captured) std::abort();
-    queue->coming.push_back({static_cast<const char*>(from), bytes, unpack, context, queue->received.size()});
+    if (bytes && transfers("copying from the device"))
+        queue->coming.push_back({static_cast<const char*>(from), bytes, unpack, context, queue->received.size()});
 }
 bool brought(int but) noexcept {
     while (queue->coming.size() > size_t(but)) {
-        goes_wrong(Asked::wait);
+        note(Asked::wait);
         const Coming c = queue->coming.front();
         queue->coming.erase(queue->coming.begin());
         if (!failed()) {
@@ -262,6 +274,7 @@ void* chip(size_t* bytes) noexcept {
     return queue->chip.get();
 }
 void begin_capture(double operations, const void* at, size_t of_chip) noexcept {
+    if (failed()) return;
     queue->captured = new Captured;
     queue->captured->chip_bytes = of_chip;
     if (operations > 0) queue->captured->places = program_blocks(operations);
@@ -270,8 +283,11 @@ void begin_capture(double operations, const void* at, size_t of_chip) noexcept {
 }
 void* end_capture() noexcept {
     Captured* const step = std::exchange(queue->captured, nullptr);
+    if (!step) return nullptr;
     const bool is_program = !step->refused && step->kernels.size() <= cuda::most_program_kernels;
-    if (!queue->failure[0] && (step->places == 0 || is_program)) return step;
+    if (!failed() && (step->places == 0 || is_program)) return step;
+    queue->failure[0] = 0;  // the caller enqueues it then
+    queue->no_room = 0;
     delete step;
     return nullptr;
 }
@@ -297,6 +313,7 @@ void run_steps(const Captured& step, int64_t times) noexcept {
 }
 // The chip's memory is full of NaN before and after. A step has to use its part, and nothing behind that.
 void replay(void* captured, int64_t times) noexcept {
+    if (failed()) return;
     const Captured& step = *static_cast<Captured*>(captured);
     const bool refused = step.kernels.empty() || step.kernels.front().refused();
     unsigned char *const begin = queue->chip->bytes, *const end = begin + chip_bytes;
@@ -313,8 +330,8 @@ void forget(void* captured) noexcept {
     delete static_cast<Captured*>(captured);
 }
 const char* wait(size_t* no_room) noexcept {
-    goes_wrong(Asked::wait);
-    receive();
+    note(Asked::wait);
+    arrive();
     brought(0);
     all_read();
     const size_t bytes = std::exchange(queue->no_room, 0);
@@ -349,7 +366,7 @@ constinit const Device device = {.name = "cuda_emulated",
                                  .trim = trim,
                                  .memory = memory,
                                  .clear = clear,
-                                 .upload = copy,
+                                 .upload = upload,
                                  .send = send,
                                  .receive = receive,
                                  .download = download,

@@ -21,9 +21,13 @@ enum class Space { own, parts, operands, library, count };
 
 class Workspace {
 public:
+    bool has(Space space, size_t bytes) const {
+        const auto& held = held_[int(space)];
+        return !held.empty() && held.back().size() >= bytes;
+    }
     void* get(Space space, size_t bytes) {
         auto& held = held_[int(space)];
-        if (held.empty() || held.back().size() < bytes) held.emplace_back(bytes + 1);
+        if (!has(space, bytes)) held.emplace_back(bytes + 1);
         return held.back().data();
     }
 
@@ -80,11 +84,16 @@ struct Queue {
 };
 inline thread_local Queue* queue = nullptr;
 
-// What the calling thread has asked for so far, of any queue, and which of these goes wrong: tests count and choose.
-enum class Asked { wait, kernel, allocation, count };
+// What the calling thread has asked for so far, of any queue, and which of these goes wrong: tests count and choose. A
+// wait does not.
+enum class Asked { wait, transfer, kernel, allocation, count };
 inline thread_local long asked[int(Asked::count)] = {}, wrong[int(Asked::count)] = {};
+inline void note(Asked what) noexcept {
+    ++asked[int(what)];
+}
 inline bool goes_wrong(Asked what) noexcept {
-    return ++asked[int(what)] == wrong[int(what)];
+    note(what);
+    return asked[int(what)] == wrong[int(what)];
 }
 
 }  // namespace fusednet::cuda_emulated

@@ -11,7 +11,7 @@ struct GemmKernel {
     };
     Gemm<T> g;
 
-    // Of more than few_tiles, so that no memory holds A and B where k is too large for an int.
+    // It has more than few_tiles, so no memory holds A and B where an int would not count them.
     FUSEDNET_DEVICE int steps() const { return 2 * int(greater(1, divide_up(g.k, depth))); }
     FUSEDNET_DEVICE void run(int step, const Thread& t, Shared& shared, Local& local) const {
         const Index across = divide_up(g.n, tile), row = t.block / across * tile, col = t.block % across * tile;

@@ -354,7 +354,7 @@ void* workspace_bytes(Space space, size_t bytes) noexcept {
     const size_t least = exact ? bytes : rounded(bytes);
     const size_t twice = exact || !held.newest ? 0 : rounded(2 * held.newest->bytes);
     auto* block = new (std::nothrow) Block{.bytes = std::max(least, twice), .older = held.newest};
-    if (block) block->memory = cache().take_without_others(block->bytes);
+    if (block) block->memory = cache().take_if_free(block->bytes);
     if (block && !block->memory) {
         block->bytes = least;
         block->memory = allocate(least);

@@ -121,9 +121,16 @@ void Plan<T>::clear_totals() const {
     for (const MetricUse& metric : metrics_) device.clear(metric.sums, size_t(metric.width) * sizeof(double));
 }
 
+// The steps of a slice.
 template <class T>
-void Plan<T>::add_totals(Result& result) const {
+int64_t Plan<T>::add_totals(Result& result) const {
     const Totals totals = fetched(totals_);
+    std::vector<std::vector<double>> sums(metrics_.size());
+    for (size_t m = 0; m < metrics_.size(); ++m) {
+        sums[m].resize(size_t(metrics_[m].width));
+        fetch(sums[m].data(), metrics_[m].sums, metrics_[m].width);
+    }
+    check_device();
     result.loss += totals.loss;
     result.weighted_loss += totals.weighted_loss;
     result.penalty += totals.penalty;
@@ -132,11 +139,10 @@ void Plan<T>::add_totals(Result& result) const {
     result.steps += totals.steps;
     result.metrics.resize(metrics_.size());
     for (size_t m = 0; m < metrics_.size(); ++m) {
-        std::vector<double> sums(size_t(metrics_[m].width));
-        fetch(sums.data(), metrics_[m].sums, metrics_[m].width);
-        result.metrics[m].resize(sums.size());
-        for (size_t i = 0; i < sums.size(); ++i) result.metrics[m][i] += sums[i];
+        result.metrics[m].resize(sums[m].size());
+        for (size_t i = 0; i < sums[m].size(); ++i) result.metrics[m][i] += sums[m][i];
     }
+    return totals.steps;
 }
 
 // As many as there is room for, and as end soon enough for those who wait: signals are looked for in between.
@@ -293,11 +299,10 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
             no_room = std::current_exception();
         }
         check_device();
-        add_totals(result);
-        const int64_t done = fetched(totals_).steps;
+        const Verdict verdict = fetched(verdict_);
+        const int64_t done = add_totals(result);
         count_steps(done);
         if (no_room) std::rethrow_exception(no_room);
-        const Verdict verdict = fetched(verdict_);
         if (verdict.status == Status::loss) {
             // The refused step's layers are about to be looked at. Of a program they were on the chip, and the
             // library's products do not look at the guard: they are made again.
@@ -310,6 +315,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         }
         if (!accept(verdict, batch, result) || budget.over() || interrupt.look()) break;
     }
+    check_device();
     return result;
 }
 

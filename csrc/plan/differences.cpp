@@ -53,31 +53,40 @@ Index Plan<T>::differences(const Rows& x, const Targets& y, Index rows, const st
     for (; done < count && (done == 0 || std::chrono::steady_clock::now() < end); ++done) {
         T* const element = view.row(indices[done] / cols) + indices[done] % cols;
         const double value = double(fetched(static_cast<const T*>(element)));
+        check_device();
         double best = 0, error = INFINITY, before = 0, bend = 0;
         double h = step * std::fmax(1.0, std::fabs(value));
         bool bent = false;
-        for (int level = 0; level < levels; ++level, h *= 0.1) {
-            const Difference near = difference(batch, element, value, h, loss, interrupt);
-            const Difference far = difference(batch, element, value, 2.0 * h, loss, interrupt);
-            const double estimate = (4.0 * near.slope - far.slope) / 3.0;
-            const double change = std::fabs(estimate - before);
-            const double least = std::fmax(change, std::numeric_limits<double>::epsilon() * size / h);
-            if (level > 0 && !(least >= error)) {
-                error = least;
-                // within rounding of each other, the wider step is the less noisy one
-                best = change <= 5e-12 * size ? before : estimate;
+        try {
+            for (int level = 0; level < levels; ++level, h *= 0.1) {
+                const Difference near = difference(batch, element, value, h, loss, interrupt);
+                const Difference far = difference(batch, element, value, 2.0 * h, loss, interrupt);
+                const double estimate = (4.0 * near.slope - far.slope) / 3.0;
+                const double change = std::fabs(estimate - before);
+                const double least = std::fmax(change, std::numeric_limits<double>::epsilon() * size / h);
+                if (level > 0 && !(least >= error)) {
+                    error = least;
+                    // within rounding of each other, the wider step is the less noisy one
+                    best = change <= 5e-12 * size ? before : estimate;
+                }
+                bent = level > 0 && near.bend > 0.5 * bend && near.bend > 1e-7 * size;
+                before = estimate;
+                bend = near.bend;
+                if (!bent && level > 0 && change <= std::fmax(1e-9 * std::fabs(estimate), 1e-11 * size)) break;
             }
-            bent = level > 0 && near.bend > 0.5 * bend && near.bend > 1e-7 * size;
-            before = estimate;
-            bend = near.bend;
-            if (!bent && level > 0 && change <= std::fmax(1e-9 * std::fabs(estimate), 1e-11 * size)) break;
+            check_device();
+        } catch (...) {  // somewhere between two values
+            const T held = T(value);
+            put(element, &held, 1);
+            check_device();
+            throw;
         }
         if (interrupt.look()) break;
         if (bent) best = NAN;
         out[2 * done] = best;
         out[2 * done + 1] = error;
     }
-    check_device();
+    check_device();  // where there was no element
     return done;
 }
 

@@ -288,7 +288,7 @@ private:
     void prepare_scalars();
     void count_steps(int64_t steps) noexcept;
     void clear_totals() const;
-    void add_totals(Result& result) const;
+    int64_t add_totals(Result& result) const;
     Index steps_staged(const Rows& x, Index size, bool held) const noexcept;
     Result train_on_device(const Rows& x, const Targets& y, const int64_t* order, Index begin, Index end, Index size,
                            double budget_ms, Interrupt& interrupt);

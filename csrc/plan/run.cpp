@@ -307,11 +307,13 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
         };
         before.push_back({held(norm->moving_mean), held(norm->moving_variance)});
     }
+    check_device();
     const auto restore = [&] {
         for (size_t i = 0; i < norms_.size(); ++i) {
             put(norms_[i]->moving_mean->value.data, before[i].first.data(), Index(before[i].first.size()));
             put(norms_[i]->moving_variance->value.data, before[i].second.data(), Index(before[i].second.size()));
         }
+        check_device();
         return result;
     };
     try {
@@ -364,6 +366,7 @@ Result Plan<T>::recalibrate(const Rows& x, Index begin, Index end, Interrupt& in
                 return restore();
             }
         }
+        check_device();
     } catch (...) {
         restore();
         throw;

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from fusednet import _native
 
-WAIT, KERNEL, ALLOCATION = range(3)
+WAIT, TRANSFER, KERNEL, ALLOCATION = range(4)
 
 
 def _function(name: str, result: object = None):
@@ -27,7 +27,7 @@ def count(what: int, call: Callable[[], object]) -> int:
 
 @contextlib.contextmanager
 def failing(what: int, behind: int) -> Iterator[None]:
-    """A kernel or an allocation, behind so many others."""
+    """A transfer, a kernel or an allocation, behind so many others."""
     fail = _function("fail")
     fail(what, ctypes.c_long(behind))
     try:
