@@ -87,12 +87,12 @@ def product(device: str) -> None:
 
 
 def cases() -> Iterator[tuple[str, Callable[[str], None]]]:
-    """First what no sanitizer has seen: kernels that share a launch, a program, what is brought back."""
+    """First what no sanitizer has seen: kernels that share a launch, a program."""
     yield "step, a graph", lambda device: step(device, 32)
     yield "step, a program", lambda device: step(device, 32, programs=True)
-    yield "results of two slices", brought_back
     for name in KINDS:
         yield name, lambda device, name=name: call(name, device)
+    yield "results of two slices", brought_back
     yield "step, float64", lambda device: step(device, 32, dtype="float64")
     yield "step of 65 rows, a graph", lambda device: step(device, 65)
     yield "product of the library", product

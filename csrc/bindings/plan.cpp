@@ -109,7 +109,8 @@ void train_epochs(PyPlan& self, const Operand& x, const Operand& y, const std::o
     std::vector<Result> done;
     done.reserve(size_t(epochs));
     Interrupt interrupt(signalled);
-    {
+    std::exception_ptr failure;  // the epochs before it have ended
+    try {
         const py::gil_scoped_release release;
         for (Index epoch = 0; epoch < epochs; ++epoch) {
             if (seed) philox_permutation(*seed, stream + uint64_t(epoch), count, order.data());
@@ -119,12 +120,15 @@ void train_epochs(PyPlan& self, const Operand& x, const Operand& y, const std::o
             done.push_back(std::move(result));
             if (done.back().status != Status::ok) break;
         }
+    } catch (...) {
+        failure = std::current_exception();
     }
     if (!done.empty() && done.back().status != Status::ok) {
         results["failed"] = result_dict(done.back());
         done.pop_back();
     }
     results["epochs"] = columns(done, Index(self.spec().metrics.size()));
+    if (failure) std::rethrow_exception(failure);
     if (interrupt.stopped()) throw py::error_already_set();
 }
 

@@ -286,8 +286,7 @@ void* end_capture() noexcept {
     if (!step) return nullptr;
     const bool is_program = !step->refused && step->kernels.size() <= cuda::most_program_kernels;
     if (!failed() && (step->places == 0 || is_program)) return step;
-    queue->failure[0] = 0;  // the caller enqueues it then
-    queue->no_room = 0;
+    if (step->places == 0) queue->failure[0] = 0, queue->no_room = 0;  // the caller enqueues it then
     delete step;
     return nullptr;
 }

@@ -84,8 +84,8 @@ struct Queue {
 };
 inline thread_local Queue* queue = nullptr;
 
-// What the calling thread has asked for so far, of any queue, and which of these goes wrong: tests count and choose. A
-// wait does not.
+// What the calling thread has asked for so far, of any queue, and which of these goes wrong: tests count and choose.
+// Waits are only counted.
 enum class Asked { wait, transfer, kernel, allocation, count };
 inline thread_local long asked[int(Asked::count)] = {}, wrong[int(Asked::count)] = {};
 inline void note(Asked what) noexcept {

@@ -208,6 +208,7 @@ void* Plan<T>::capture(const Staged& staged, const Batch& batch, Captured& captu
                         c.weights, c.order);
     };
     if (captured.rows > 0 && key(captured) == key(wanted)) return captured.graph;
+    if (!table_.device->brought(0)) return nullptr;  // after a failure there is nothing to keep
     table_.device->forget(captured.graph);
     captured = {};
     const auto captured_as = [&](const Table<T>& table, double small) {
@@ -266,6 +267,7 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         const Cursor start{held && !order ? first : 0, 0, uint64_t(passes)};
         put(cursor_, &start, 1);
         clear_totals();
+        const bool counts = device.brought(0);  // nothing has failed so far
         device.guard(reinterpret_cast<const int32_t*>(&verdict_->status));
         Batch batch;
         for (Index i = 0, taken = 1; i < steps; i += taken) {
@@ -298,9 +300,17 @@ Result Plan<T>::train_on_device(const Rows& x, const Targets& y, const int64_t* 
         } catch (const std::bad_alloc&) {
             no_room = std::current_exception();
         }
-        check_device();
-        const Verdict verdict = fetched(verdict_);
-        const int64_t done = add_totals(result);
+        Verdict verdict;
+        int64_t done = 0;
+        try {
+            check_device();
+            verdict = fetched(verdict_);
+            done = add_totals(result);
+        } catch (...) {  // what was done before counts, if the device still says how much
+            const Totals totals = counts ? fetched(totals_) : Totals{};
+            if (!device.wait(nullptr)) count_steps(totals.steps);
+            throw;
+        }
         count_steps(done);
         if (no_room) std::rethrow_exception(no_room);
         if (verdict.status == Status::loss) {

@@ -386,7 +386,10 @@ Result Plan<T>::compute_gradients(const Rows& x, const Targets& y, Index rows, v
     run(forward_, batch, never);
     run(loss_, batch, never);
     check_device();
-    if (!finite_loss(batch, result)) return result;
+    if (!finite_loss(batch, result)) {
+        check_device();
+        return result;
+    }
     run(backward_, batch, never);
     settle_norms(batch, never);
     finite_gradients(result);
@@ -407,15 +410,21 @@ Result Plan<T>::apply_gradients() {
     const bool ends = ends_accumulation();
     measure_gradients(spec_.optimizer.accumulate > 1 && ends ? 1.0 / double(spec_.optimizer.accumulate) : 0.0);
     if (!finite_gradients(result)) return result;
-    if (ends) {
-        Interrupt never;
-        update(Batch{}, never);
-        forget_gradients();
-    } else {
-        keep_gradients();
+    const int64_t step_before = step, pending_before = pending;
+    try {
+        if (ends) {
+            Interrupt never;
+            update(Batch{}, never);
+            forget_gradients();
+        } else {
+            keep_gradients();
+        }
+        check_device();
+    } catch (...) {
+        step = step_before, pending = pending_before;
+        throw;
     }
     ++passes;
-    check_device();
     return result;
 }
 

@@ -194,6 +194,14 @@ void Plan<T>::keep_there(const Rows& x, const Targets& y, Index rows) {
         if (x.there) throw DeviceMemoryError(*table_.device, size_t(rows * row_bytes));
         return;
     }
+    if (!table_.device->brought(0)) {  // something did not get there
+        try {
+            check_device();
+        } catch (...) {
+            let_go();
+            throw;
+        }
+    }
     held_.x = x;
     held_.y = y;
     held_.rows = rows;
